@@ -1,0 +1,3 @@
+"""What the ports meet outside: Appwrite and the renderers."""
+
+from __future__ import annotations

@@ -1,0 +1,351 @@
+"""The seams: what the steps need from engines, storage and renderers, as protocols and frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from core.documents import Asset, Canvas, Options, Scene, Storyboard, Video
+
+D = TypeVar("D", Video, Scene)
+Report = Callable[[float], None]  # called with the share of the current asset that is made, 0 to 1
+
+
+# ---- engines: one method, a path out, measured facts back; id and version go into the asset key
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One spoken word: a whitespace token of the narration."""
+
+    text: str
+    start: float  # seconds from the beginning of the sound file
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A narration as a sound file: mono s16 WAV at SAMPLE_RATE, a whole number of frames long, silence included."""
+
+    path: Path
+    frames: int  # video frames it lasts
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceBrief:
+    """What is to be said and how; `lead` and `tail` are seconds of silence around it (scenes overlap there)."""
+
+    text: str
+    language: str
+    voice: str  # empty: default of the language
+    speed: float
+    lead: float
+    tail: float
+
+
+class VoiceEngine(Protocol):
+    """Makes the narration of one scene."""
+
+    id: str
+    version: str
+
+    def speak(self, brief: VoiceBrief, out: Path) -> Voice:
+        """Write the WAV to `out`. Raises EngineError when the text cannot be said."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PictureBrief:
+    """Everything a picture depends on."""
+
+    canvas: Canvas
+    number: int  # of the scene, from 1
+    count: int  # of scenes
+    film_title: str
+    title: str  # on-screen
+    prompt: str  # what is to be seen
+    narration: str
+    language: str
+    style: str
+    seed: int  # of the video: scenes of one video belong together
+    captions: bool  # whether the caption band must stay free
+
+
+class PictureEngine(Protocol):
+    """Makes the picture of one scene, for people to look at and for the clip to be made from."""
+
+    id: str
+    version: str
+    suffix: str  # of the file it writes: ".jpg" or ".png"
+
+    def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
+        """Write the picture to `out`, return facts. Raises EngineError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One scene as the camera sees it: a picture and the frames it lasts (all of them, fades included)."""
+
+    brief: PictureBrief
+    picture: Path
+    frames: int
+
+
+class ClipEngine(Protocol):
+    """Sets pictures in motion and encodes them; one encode per scene, fades apart."""
+
+    id: str
+    version: str
+
+    def film(self, shot: Shot, span: range, captions: str | None, out: Path, report: Report) -> Mapping[str, Any]:
+        """Encode the frames `span` of the shot, no sound; `captions`: ASS text, its times relative to span.start."""
+        ...
+
+    def fade(self, before: Shot, after: Shot, frames: int, out: Path) -> Mapping[str, Any]:
+        """Encode `frames` frames in which the end of `before` turns into the beginning of `after`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """One narration in the film's time."""
+
+    path: Path  # WAV as VoiceEngine writes it
+    start: int  # frame of the film at which the file begins
+
+
+@dataclass(frozen=True, slots=True)
+class FilmBrief:
+    """Everything a film is joined from, in order."""
+
+    canvas: Canvas
+    segments: tuple[Path, ...]  # clips and fades, stream-copied
+    sounds: tuple[Sound, ...]
+    frames: int  # of the whole film
+    music: Path | None
+    title: str
+    language: str
+    captions: tuple[str, ...] = ()  # the ASS text of each captioned clip, to be checked for overflow
+    poster: Path | None = None  # picture for the thumbnail, None: a frame of the film
+    max_bytes: int = 0  # 0: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the quality gate saw."""
+
+    check: str  # streams, duration, drift, black, frozen, silence, clipping, loudness, captions, size
+    ok: bool
+    sentence: str
+
+
+class FilmEngine(Protocol):
+    """Joins clips by stream copy, encodes the sound once, and looks at the result before anybody else does."""
+
+    id: str
+    version: str
+
+    def join(self, brief: FilmBrief, out: Path, report: Report) -> Mapping[str, Any]:
+        """Write the mp4 (faststart, BT.709 tags, -16 LUFS) to `out`, return facts. Raises EngineError."""
+        ...
+
+    def thumbnail(self, brief: FilmBrief, film: Path, out: Path) -> None:
+        """Write a JPEG for lists and players."""
+        ...
+
+    def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
+        """Decode the film and check it: everything a viewer would notice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoryboardBrief:
+    """What is to be told."""
+
+    topic: str
+    description: str
+    script: str
+    options: Options
+
+
+class StoryboardEngine(Protocol):
+    """Makes the plan of a film."""
+
+    id: str
+    version: str
+
+    def plan(self, brief: StoryboardBrief) -> Storyboard:
+        """Return at least one scene. Raises InvalidInputError when there is nothing to tell."""
+        ...
+
+
+# ---- what is recorded, and where files are kept
+
+
+class Store(Protocol):
+    """Documents, with ownership by creation and one guarded write."""
+
+    def create_video(self, video: Video) -> Video:
+        """Raises AlreadyExistsError; a lost reply to one's own create is recognised and returned."""
+        ...
+
+    def get_video(self, video_id: str) -> Video:
+        """Raises NotFoundError."""
+        ...
+
+    def list_videos(
+        self, owner_id: str, *, status: str = "", limit: int = 25, offset: int = 0
+    ) -> tuple[list[Video], int]:
+        """The newest first, and how many there are in all."""
+        ...
+
+    def due_videos(self, now: datetime, limit: int) -> list[Video]:
+        """Those somebody must look at, the longest waiting first."""
+        ...
+
+    def create_scene(self, scene: Scene, owner_id: str) -> Scene:
+        """Like create_video; an existing scene is returned as it is."""
+        ...
+
+    def scenes(self, video_id: str) -> list[Scene]:
+        """All scenes, by number."""
+        ...
+
+    def advance(self, document: D, **changes: Any) -> D:
+        """Write `changes` if nobody wrote since `document` was read.
+
+        Grows `revision`, checks the status arrow. Raises ConflictError (somebody was faster), TransitionError,
+        NotFoundError (deleted).
+        """
+        ...
+
+    def claim(self, *parts: str | int, video_id: str) -> bool:
+        """Whether this process won the race for (kind, video, attempt, ...): one winner, for ever."""
+        ...
+
+    def asset(self, video_id: str, key: str) -> Asset | None:
+        """The recorded asset with this key, if there is one."""
+        ...
+
+    def create_asset(self, asset: Asset, owner_id: str) -> Asset:
+        """Record a file that is whole; an existing one is returned."""
+        ...
+
+    def setting(self, name: str) -> str | None:
+        """A server-only setting that may change at run time."""
+        ...
+
+    def put_setting(self, name: str, value: str) -> None:
+        """Set a server-only setting."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """What storage says of a file."""
+
+    bucket_id: str
+    file_id: str
+    name: str
+    bytes: int
+    complete: bool
+    permissions: tuple[str, ...]
+
+
+class Files(Protocol):
+    """Files by bucket and id; readable by their owner alone."""
+
+    def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str) -> StoredFile:
+        """Send a file whole; a partial one of an earlier try is deleted first, a complete one is left as it is."""
+        ...
+
+    def stat(self, bucket_id: str, file_id: str) -> StoredFile | None:
+        """None when there is no such file."""
+        ...
+
+    def head(self, bucket_id: str, file_id: str, size: int) -> bytes:
+        """The first `size` bytes."""
+        ...
+
+    def download(self, bucket_id: str, file_id: str, out: Path) -> None:
+        """Stream to a part file, then rename. Raises NotFoundError."""
+        ...
+
+    def view_url(self, bucket_id: str, file_id: str) -> str:
+        """The plain URL, without any token."""
+        ...
+
+    def play_url(self, bucket_id: str, file_id: str, seconds: int) -> str:
+        """A URL that plays in a browser without cookies for so long. Never stored, never logged."""
+        ...
+
+
+# ---- renderers
+
+
+class CallState(StrEnum):
+    """What a renderer says of a call."""
+
+    PENDING = "pending"  # waiting or running
+    DONE = "done"
+    FAILED = "failed"
+    LOST = "lost"  # the renderer does not know it any more
+    UNKNOWN = "unknown"  # the renderer could not be asked
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What crosses the border to a renderer: ids only."""
+
+    kind: str  # render or compose
+    video_id: str
+    attempt: int
+    scenes: tuple[int, ...] = ()  # numbers; empty for compose
+
+
+class Dispatcher(Protocol):
+    """Hands jobs to a renderer and asks after them."""
+
+    id: str
+    parallel_calls: int  # how many calls one video is spread over
+
+    def submit(self, job: Job) -> str:
+        """Return the call id at once. Raises BusyError (come back later), UnavailableError."""
+        ...
+
+    def status(self, call_id: str) -> CallState:
+        """Never raises: a renderer that cannot be asked is UNKNOWN."""
+        ...
+
+    def cancel(self, call_id: str) -> None:
+        """Stop it if it still runs; unknown calls are no error."""
+        ...
+
+
+class Clock(Protocol):
+    """The time; tests move it by hand."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The makers in use, built once per process."""
+
+    storyboard: StoryboardEngine
+    voice: VoiceEngine
+    pictures: Mapping[str, PictureEngine]
+    clip: ClipEngine
+    film: FilmEngine
