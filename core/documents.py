@@ -40,6 +40,11 @@ class Canvas:
         return min(self.width, self.height)
 
     @property
+    def maxrate_kbps(self) -> int:
+        """The highest rate a film's picture may have, kbit/s: what makes its size a promise."""
+        return round(4000 * (self.width * self.height / (1080 * 1920)) ** 0.75)
+
+    @property
     def caption_band(self) -> tuple[int, int]:
         """(top, bottom) in px of the band kept free for captions; two lines fit in it."""
         if self.height > self.width:  # below it stand the buttons of the phone apps
