@@ -1,0 +1,103 @@
+"""`python -m emulator`: start the server on a data folder, or make another API key in it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from emulator.app import App, create_app
+from emulator.database import Database
+from emulator.keys import ALL_SCOPES, Keys
+
+
+def main() -> int:
+    """Parse the command line and run; returns the exit status."""
+    if sys.argv[1:2] == ["key"]:
+        return make_key(sys.argv[2:])
+    return serve(sys.argv[1:])
+
+
+def serve(arguments: list[str]) -> int:
+    """Serve until SIGTERM or SIGINT; says where and with which key on one line of standard output."""
+    parser = argparse.ArgumentParser(prog="python -m emulator", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds all state")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--project", default="scenewright", help="project id clients must name")
+    parser.add_argument(
+        "--source", action="append", default=[], metavar="FUNCTION=DIR", help="run this function from a working tree"
+    )
+    parser.add_argument("--ready-file", type=Path, help="where to write the endpoint and key once they work")
+    options = parser.parse_args(arguments)
+    sources = {name: Path(folder).resolve() for name, _, folder in (item.partition("=") for item in options.source)}
+    try:
+        listener = socket.create_server((options.host, options.port), backlog=2048)
+        app = create_app(options.data, options.project, sources)
+    except OSError as error:
+        print(f"Cannot start on {options.host}:{options.port} with {options.data}: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    server = app.state.server
+    server.endpoint = f"http://{options.host}:{listener.getsockname()[1]}/v1"
+    ready = {"endpoint": server.endpoint, "project": server.project_id, "key": server.keys.owner_key()}
+    asyncio.run(_run(app, listener, ready, options.ready_file))
+    return 0
+
+
+async def _run(app: App, listener: socket.socket, ready: dict[str, str], ready_file: Path | None) -> None:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=64 * 1024,
+        ws_ping_interval=None,  # the protocol has its own ping; a second one would only cost
+        timeout_graceful_shutdown=1,
+        server_header=False,
+    )
+    uvicorn_server = uvicorn.Server(config)
+
+    async def announce() -> None:
+        line = json.dumps(ready)
+        if ready_file is not None:
+            write_private(ready_file, line)
+        print(line, flush=True)  # noqa: T201 - the contract of this command
+
+    app.state.server.on_start.append(announce)
+    await uvicorn_server.serve(sockets=[listener])
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file others cannot read, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)
+    part.replace(path)
+
+
+def make_key(arguments: list[str]) -> int:
+    """Print a new API key with the given scopes; works beside a running server."""
+    parser = argparse.ArgumentParser(prog="python -m emulator key")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--scopes", required=True, help="comma-separated, such as rows.read,documents.read")
+    parser.add_argument("--name", default="key")
+    options = parser.parse_args(arguments)
+    scopes = frozenset(scope for scope in options.scopes.split(",") if scope)
+    if unknown := sorted(scopes - ALL_SCOPES):
+        print(f"Unknown scopes: {', '.join(unknown)}", file=sys.stderr)  # noqa: T201
+        return 2
+    db = Database(options.data / "emulator.sqlite")
+    print(Keys(db, "").create(options.name, scopes))  # noqa: T201 - the contract of this command
+    db.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,100 @@
+"""The whole server as one ASGI application: the table of routes, and the way of a request through it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from emulator import auth, origins, wire
+from emulator.database import Database
+from emulator.errors import AppwriteError
+from emulator.events import Bus
+from emulator.keys import Keys
+from emulator.routing import Router
+from emulator.server import Server
+
+log = logging.getLogger(__name__)
+
+
+async def ping(request: Request) -> Response:  # noqa: ARG001 - every handler takes the request
+    """The clients' connection test."""
+    return PlainTextResponse("Pong!", headers={"content-type": "text/plain; charset=UTF-8"})
+
+
+async def health_version(request: Request) -> Response:  # noqa: ARG001 - every handler takes the request
+    """The version of Appwrite whose behaviour this server keeps."""
+    return wire.reply({"version": wire.VERSION})
+
+
+ROUTES: list[tuple[str, str, wire.Handler]] = [
+    ("GET", "/ping", ping),
+    ("GET", "/health/version", health_version),
+]
+
+
+@dataclass
+class State:
+    """What Starlette's `request.app.state` gives."""
+
+    server: Server
+
+
+class App:
+    """Matches, runs and answers; every failure becomes Appwrite's envelope, never a broken connection."""
+
+    def __init__(self, server: Server) -> None:
+        self.state = State(server)
+        self._router = Router(ROUTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        origin = request.headers.get("origin", "")
+        if scope["method"] == "OPTIONS":
+            response = wire.no_content()
+        else:
+            response = await self._answer(request)
+        response.raw_headers.extend(origins.headers(origin, preflight=scope["method"] == "OPTIONS"))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            handler, request.scope["path_params"] = self._router.match(request.method, request.scope["path"])
+            return await handler(request)
+        except AppwriteError as error:
+            return wire.failure(error)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.scope["path"])
+            return wire.failure(AppwriteError("general_unknown", "Server Error"))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        server = self.state.server
+        await receive()
+        for start in server.on_start:
+            await start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        for stop in reversed(server.on_stop):
+            await stop()
+        server.db.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None = None) -> App:
+    """Open (or make) the data folder and build the application on it."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    db = Database(data_dir / "emulator.sqlite")
+    db.declare(auth.TABLES)
+    server = Server(db, Bus(), Keys(db, project_id), project_id, data_dir, sources=sources or {})
+    return App(server)

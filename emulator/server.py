@@ -1,0 +1,38 @@
+"""The parts one running server consists of, handed to every handler."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from starlette.requests import HTTPConnection
+
+from emulator.database import Database
+from emulator.events import Bus
+from emulator.keys import Keys
+
+
+@dataclass
+class Server:
+    """What a handler may use; `server_of(request)` finds it.
+
+    `endpoint`: the public URL ending in /v1, known once the port is open. `sources`: function id -> working tree
+    that stands in for its active deployment. `on_start`, `on_stop`: run by the event loop in order, and in reverse.
+    """
+
+    db: Database
+    bus: Bus
+    keys: Keys
+    project_id: str
+    data_dir: Path
+    endpoint: str = ""
+    sources: dict[str, Path] = field(default_factory=dict)
+    on_start: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    on_stop: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+
+def server_of(request: HTTPConnection) -> Server:
+    """The server this request or socket came to."""
+    return cast("Server", request.app.state.server)
