@@ -1,0 +1,205 @@
+"""Says what is in a media file: its streams from the header, and everything else by decoding it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ffmpeg
+
+from core.media.run import run
+
+SILENCE_DB = -50.0  # below this nobody hears anything between words
+BLACK_LUMA = 0.04  # share of the luma range below which a pixel counts as black; dark cards stay above
+BLACK_AREA = 0.98  # share of the picture that must be black
+FREEZE_DB = -60.0  # mean difference of two pictures that counts as none
+_LOOK_WIDTH = 270  # px; black and frozen stretches show as well in a small picture
+
+_VIDEO = re.compile(
+    r"Stream #\S+ Video: (?P<codec>\w+)[^\n]*?, (?P<pix>\w+)(?P<colour>\([^)]*\))?[^\n]*?, (?P<w>\d+)x(?P<h>\d+)"
+    r"(?:[^\n]*?, (?P<fps>[\d.]+) fps)?"
+)
+_AUDIO = re.compile(r"Stream #\S+ Audio: (?P<codec>\w+)[^\n]*?, (?P<rate>\d+) Hz, (?P<layout>[\w.]+)")
+_DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d\.\d+)(?:, start: (-?[\d.]+))?")
+_COMPLAINT = re.compile(
+    r"^\[(?:h264|aac|mov|in#|vist|aist)[^\]]*\] (.*(?:error|corrupt|invalid|missing).*)$", re.I | re.M
+)
+_LAYOUTS = {"mono": 1, "stereo": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoStream:
+    """The video stream as the header tells it."""
+
+    codec: str
+    pixel_format: str
+    colour: str  # for example "tv, bt709, progressive"
+    width: int
+    height: int
+    fps: float
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStream:
+    """The audio stream as the header tells it."""
+
+    codec: str
+    sample_rate: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The first stream of each kind, how many there are, and the length the header claims."""
+
+    video: VideoStream | None
+    audio: AudioStream | None
+    count: int
+    seconds: float  # to the hundredth; 0 when unknown
+    start: float  # seconds at which it begins; 0 is right
+
+
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """Programme loudness by EBU R 128 / ITU-R BS.1770."""
+
+    integrated: float  # LUFS; -inf for silence
+    true_peak: float  # dBTP; -inf for silence
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a film, in seconds."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What decoding a whole film showed."""
+
+    frames: int
+    irregular: int  # frames that a constant rate had to repeat or drop
+    samples: int  # per channel
+    loudness: Loudness
+    black: tuple[Stretch, ...]
+    frozen: tuple[Stretch, ...]
+    silent: tuple[Stretch, ...]
+    complaints: tuple[str, ...]  # of the decoders
+
+
+def streams(path: Path) -> Streams:
+    """Read the header. A file that is no media has no streams; nothing is raised for it."""
+    log = run(["-i", str(path)], timeout=60, check=False).log
+    video, audio = _VIDEO.search(log), _AUDIO.search(log)
+    duration = _DURATION.search(log)
+    seconds = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration is not None else 0.0
+    return Streams(
+        video=None
+        if video is None
+        else VideoStream(
+            codec=video["codec"],
+            pixel_format=video["pix"],
+            colour=(video["colour"] or "").strip("()"),
+            width=int(video["w"]),
+            height=int(video["h"]),
+            fps=float(video["fps"] or 0),
+        ),
+        audio=None
+        if audio is None
+        else AudioStream(audio["codec"], int(audio["rate"]), _LAYOUTS.get(audio["layout"], 0)),
+        count=len(re.findall(r"^ *Stream #", log, re.M)),
+        seconds=seconds,
+        start=float(duration[4] or 0) if duration is not None else 0.0,
+    )
+
+
+def frames(path: Path) -> int:
+    """Count the frames of a video by decoding it. Raises EngineError when it cannot be decoded."""
+    log = run(["-i", str(path), "-map", "0:v:0", "-f", "null", "-"]).log
+    return last_number(log, r"frame= *(\d+)")
+
+
+def loudness(path: Path) -> Loudness:
+    """Measure the sound of a file. Raises EngineError when it has none."""
+    return parse_loudness(
+        run(["-i", str(path), "-map", "0:a:0", "-af", "ebur128=peak=true:framelog=quiet", "-f", "null", "-"]).log
+    )
+
+
+def decode(
+    path: Path,
+    *,
+    rate: int,
+    picture_height: int,
+    black_seconds: float,
+    frozen_seconds: float,
+    silent_seconds: float,
+    on_frame: Callable[[int], None] | None = None,
+) -> Decoded:
+    """Decode a film once and measure all of it.
+
+    rate: frames per second it should have, everywhere.
+    picture_height: px from the top that are looked at for black and frozen stretches; below stand captions,
+        whose changing words would hide a frozen picture.
+    *_seconds: the shortest stretch that is reported.
+    """
+    source = ffmpeg.input(str(path), threads=1, skip_loop_filter="all")
+    video = (
+        source.video.filter("crop", "iw", picture_height, 0, 0)
+        .filter("scale", _LOOK_WIDTH, -2, flags="neighbor")
+        .filter("blackdetect", d=black_seconds, pic_th=BLACK_AREA, pix_th=BLACK_LUMA)
+        .filter("freezedetect", n=f"{FREEZE_DB}dB", d=frozen_seconds)
+    )
+    audio = (
+        source.audio.filter("ebur128", peak="true", framelog="quiet")
+        .filter("silencedetect", n=f"{SILENCE_DB}dB", d=silent_seconds)
+        .filter("astats", measure_perchannel="none", measure_overall="Number_of_samples")
+    )
+    output = ffmpeg.output(video, audio, "-", f="null", fps_mode="cfr", r=rate)
+    log = run(output.get_args(), on_frame=on_frame).log
+    count = last_number(log, r"frame= *(\d+)")
+    return Decoded(
+        frames=count,
+        irregular=last_number(log, r"dup=(\d+)") + last_number(log, r"drop=(\d+)"),
+        samples=last_number(log, r"Number of samples: (\d+)"),
+        loudness=parse_loudness(log),
+        black=parse_stretches(log, r"black_start: ?([\d.]+)", r"black_end: ?([\d.]+)", count / rate),
+        frozen=parse_stretches(log, r"freeze_start: ([\d.]+)", r"freeze_end: ([\d.]+)", count / rate),
+        silent=parse_stretches(log, r"silence_start: (-?[\d.]+)", r"silence_end: ([\d.]+)", count / rate),
+        complaints=tuple(match[1] for match in _COMPLAINT.finditer(log)),
+    )
+
+
+def parse_loudness(log: str) -> Loudness:
+    """Read the summary that the filter ebur128 leaves at the end; its floor of -70 LUFS counts as silence."""
+    integrated = re.findall(r"^\s+I:\s+(-?[\d.]+|-?inf|nan) LUFS", log, re.M)
+    peak = re.findall(r"^\s+Peak:\s+(-?[\d.]+|-?inf|nan) dBFS", log, re.M)
+    lufs = float(integrated[-1]) if integrated else -math.inf
+    return Loudness(
+        integrated=lufs if lufs > -70 else -math.inf,
+        true_peak=float(peak[-1]) if peak and peak[-1] != "nan" else -math.inf,
+    )
+
+
+def parse_stretches(log: str, start: str, end: str, length: float) -> tuple[Stretch, ...]:
+    """Pair the start and end marks a detector logged; one that never ended lasts to `length` seconds."""
+    starts = [float(value) for value in re.findall(start, log)]
+    ends = [float(value) for value in re.findall(end, log)]
+    ends += [length] * (len(starts) - len(ends))
+    return tuple(Stretch(max(0.0, a), b) for a, b in zip(starts, ends, strict=False))
+
+
+def last_number(log: str, pattern: str) -> int:
+    """The last number that `pattern` finds, 0 if there is none."""
+    found = re.findall(pattern, log)
+    return int(found[-1]) if found else 0
