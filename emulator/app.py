@@ -1,4 +1,4 @@
-"""The whole server as one ASGI application: the table of routes, and the way of a request through it."""
+"""The whole server as one ASGI application: the way of a request through it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from emulator import auth, origins, wire
@@ -15,26 +15,12 @@ from emulator.database import Database
 from emulator.errors import AppwriteError
 from emulator.events import Bus
 from emulator.keys import Keys
+from emulator.routes import ROUTES
 from emulator.routing import Router
+from emulator.schema import Schema
 from emulator.server import Server
 
 log = logging.getLogger(__name__)
-
-
-async def ping(request: Request) -> Response:  # noqa: ARG001 - every handler takes the request
-    """The clients' connection test."""
-    return PlainTextResponse("Pong!", headers={"content-type": "text/plain; charset=UTF-8"})
-
-
-async def health_version(request: Request) -> Response:  # noqa: ARG001 - every handler takes the request
-    """The version of Appwrite whose behaviour this server keeps."""
-    return wire.reply({"version": wire.VERSION})
-
-
-ROUTES: list[tuple[str, str, wire.Handler]] = [
-    ("GET", "/ping", ping),
-    ("GET", "/health/version", health_version),
-]
 
 
 @dataclass
@@ -96,5 +82,5 @@ def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None 
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(data_dir / "emulator.sqlite")
     db.declare(auth.TABLES)
-    server = Server(db, Bus(), Keys(db, project_id), project_id, data_dir, sources=sources or {})
+    server = Server(db, Bus(), Keys(db, project_id), Schema(db), project_id, data_dir, sources=sources or {})
     return App(server)

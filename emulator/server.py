@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from emulator.database import Database
 from emulator.events import Bus
 from emulator.keys import Keys
+from emulator.schema import Schema
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Server:
     db: Database
     bus: Bus
     keys: Keys
+    schema: Schema
     project_id: str
     data_dir: Path
     endpoint: str = ""

@@ -1,0 +1,65 @@
+"""Every route this server serves, on one screen."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from emulator import rows, tables, wire
+from emulator.columns import KINDS
+from emulator.families import both
+
+
+async def ping(request: Request) -> Response:  # noqa: ARG001 - every handler takes the request
+    """The clients' connection test."""
+    return Response(b"Pong!", headers={"content-type": "text/plain; charset=UTF-8"})
+
+
+async def health_version(request: Request) -> Response:  # noqa: ARG001 - every handler takes the request
+    """The version of Appwrite whose behaviour this server keeps."""
+    return wire.reply({"version": wire.VERSION})
+
+
+_DATABASE = "/tablesdb/{database}"
+_TABLE = _DATABASE + "/tables/{table}"
+_ROW = _TABLE + "/rows/{row}"
+
+# Paths of /tablesdb; each is served below /databases too, in the words of that family.
+_TWO_FAMILIES: list[tuple[str, str, wire.Handler]] = [
+    ("POST", "/tablesdb", tables.create_database),
+    ("GET", "/tablesdb", tables.list_databases),
+    ("GET", _DATABASE, tables.get_database),
+    ("PUT", _DATABASE, tables.update_database),
+    ("DELETE", _DATABASE, tables.delete_database),
+    ("POST", _DATABASE + "/tables", tables.create_table),
+    ("GET", _DATABASE + "/tables", tables.list_tables),
+    ("GET", _TABLE, tables.get_table),
+    ("PUT", _TABLE, tables.update_table),
+    ("DELETE", _TABLE, tables.delete_table),
+    *(("POST", f"{_TABLE}/columns/{kind}", tables.create_column(kind)) for kind in KINDS),
+    *(("PATCH", f"{_TABLE}/columns/{kind}/{{key}}", tables.update_column(kind)) for kind in KINDS),
+    ("GET", _TABLE + "/columns", tables.list_columns),
+    ("GET", _TABLE + "/columns/{key}", tables.get_column),
+    ("DELETE", _TABLE + "/columns/{key}", tables.delete_column),
+    ("POST", _TABLE + "/indexes", tables.create_index),
+    ("GET", _TABLE + "/indexes", tables.list_indexes),
+    ("GET", _TABLE + "/indexes/{key}", tables.get_index),
+    ("DELETE", _TABLE + "/indexes/{key}", tables.delete_index),
+    ("POST", _TABLE + "/rows", rows.create),
+    ("GET", _TABLE + "/rows", rows.list_rows),
+    ("PUT", _TABLE + "/rows", rows.upsert_many),
+    ("PATCH", _TABLE + "/rows", rows.update_many),
+    ("DELETE", _TABLE + "/rows", rows.delete_many),
+    ("GET", _ROW, rows.get),
+    ("PUT", _ROW, rows.upsert),
+    ("PATCH", _ROW, rows.update),
+    ("DELETE", _ROW, rows.delete),
+    ("PATCH", _ROW + "/{column}/increment", rows.increment),
+    ("PATCH", _ROW + "/{column}/decrement", rows.decrement),
+]
+
+ROUTES: list[tuple[str, str, wire.Handler]] = [
+    ("GET", "/ping", ping),
+    ("GET", "/health/version", health_version),
+    *((method, path, handler) for method, twins, handler in _TWO_FAMILIES for path in both(twins)),
+]
