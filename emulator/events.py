@@ -18,12 +18,14 @@ class Event:
 
     `names`: the full name first, then each shorter and starred form. `channels`: where realtime clients listen.
     `payload`: the answer's body of the request that made the change. `roles`: who may learn of it.
+    `user_id`: whose request it was, "" for a key.
     """
 
     names: tuple[str, ...]
     channels: tuple[str, ...]
     payload: dict[str, Any]
     roles: frozenset[str]
+    user_id: str = ""
 
 
 Receiver = Callable[[Event], Awaitable[None] | None]
@@ -60,7 +62,15 @@ class Bus:
 
 
 def row_event(
-    family: str, database: str, table: str, row: str, *, action: str, payload: dict[str, Any], roles: frozenset[str]
+    family: str,
+    database: str,
+    table: str,
+    row: str,
+    *,
+    action: str,
+    payload: dict[str, Any],
+    roles: frozenset[str],
+    user_id: str = "",
 ) -> Event:
     """A row was made, changed or deleted.
 
@@ -71,10 +81,13 @@ def row_event(
         channels=_row_channels(database, table, row, action),
         payload=payload,
         roles=roles,
+        user_id=user_id,
     )
 
 
-def file_event(bucket: str, file: str, *, action: str, payload: dict[str, Any], roles: frozenset[str]) -> Event:
+def file_event(
+    bucket: str, file: str, *, action: str, payload: dict[str, Any], roles: frozenset[str], user_id: str = ""
+) -> Event:
     """A file was completed, changed or deleted; `action`: create, update or delete."""
     channels = ("files", f"buckets.{bucket}.files", f"buckets.{bucket}.files.{file}")
     return Event(
@@ -82,6 +95,7 @@ def file_event(bucket: str, file: str, *, action: str, payload: dict[str, Any], 
         channels=_with_action(channels, action),
         payload=payload,
         roles=roles,
+        user_id=user_id,
     )
 
 

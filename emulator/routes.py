@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator import rows, tables, wire
+from emulator import executions, functions, rows, tables, wire
 from emulator.columns import KINDS
 from emulator.families import both
 
@@ -20,6 +20,7 @@ async def health_version(request: Request) -> Response:  # noqa: ARG001 - every 
     return wire.reply({"version": wire.VERSION})
 
 
+_FUNCTION = "/functions/{functionId}"
 _DATABASE = "/tablesdb/{database}"
 _TABLE = _DATABASE + "/tables/{table}"
 _ROW = _TABLE + "/rows/{row}"
@@ -62,4 +63,18 @@ ROUTES: list[tuple[str, str, wire.Handler]] = [
     ("GET", "/ping", ping),
     ("GET", "/health/version", health_version),
     *((method, path, handler) for method, twins, handler in _TWO_FAMILIES for path in both(twins)),
+    ("POST", "/functions", functions.create),
+    ("GET", "/functions", functions.list_all),
+    ("GET", _FUNCTION, functions.get),
+    ("PUT", _FUNCTION, functions.update),
+    ("DELETE", _FUNCTION, functions.delete),
+    ("POST", _FUNCTION + "/variables", functions.create_variable),
+    ("GET", _FUNCTION + "/variables", functions.list_variables),
+    ("GET", _FUNCTION + "/variables/{variableId}", functions.get_variable),
+    ("PUT", _FUNCTION + "/variables/{variableId}", functions.update_variable),
+    ("DELETE", _FUNCTION + "/variables/{variableId}", functions.delete_variable),
+    ("POST", _FUNCTION + "/executions", executions.create),
+    ("GET", _FUNCTION + "/executions", executions.list_all),
+    ("GET", _FUNCTION + "/executions/{executionId}", executions.get),
+    ("DELETE", _FUNCTION + "/executions/{executionId}", executions.delete),
 ]

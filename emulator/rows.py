@@ -101,6 +101,7 @@ class Call:
             action=action,
             payload=shown,
             roles=readers,
+            user_id=self.caller.user_id,
         )
         self.server.bus.publish(event)
         return shown

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,8 +92,14 @@ class _Job:
     call: Call
     result: asyncio.Future[Outcome]
     output: dict[str, str] = field(default_factory=lambda: {"logs": "", "errors": ""})
+    on_start: Callable[[], None] | None = None
     started_at: float | None = None
     overrun: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self.started_at = time.monotonic()
+        if self.on_start is not None:
+            self.on_start()
 
     def add(self, stream: str, text: str) -> None:
         self.output[stream] += text[: OUTPUT_LIMIT - len(self.output[stream])]
@@ -153,10 +159,10 @@ class Pool:
         os.set_blocking(self._tokens_out, False)
         os.set_blocking(self._tokens_in, False)
 
-    def submit(self, call: Call) -> asyncio.Future[Outcome]:
+    def submit(self, call: Call, on_start: Callable[[], None] | None = None) -> asyncio.Future[Outcome]:
         """Queues one execution; cancelling the future takes it out while it still waits."""
         loop = asyncio.get_running_loop()
-        job = _Job(call, loop.create_future())
+        job = _Job(call, loop.create_future(), on_start=on_start)
         self._restart_stale_children()
         self._waiting.append(job)
         self._offer()
@@ -306,7 +312,7 @@ class Pool:
         elif (job := child.jobs.get(message["id"])) is None:
             return
         elif kind == "start":
-            job.started_at = time.monotonic()
+            job.start()
         elif kind == "output":
             job.add(message["stream"], message["text"])
         elif kind == "done":
@@ -379,19 +385,23 @@ class Runner:
         self._pools: dict[str, Pool] = {}
         self._retired: set[Pool] = set()
 
-    async def run(self, function_id: str, program: Program, call: Call) -> Outcome:
-        """Runs one execution to its end, whatever that is; a cancelled waiter leaves a started one running."""
-        return await self._pool(function_id, program).submit(call)
+    async def run(
+        self, function_id: str, program: Program, call: Call, on_start: Callable[[], None] | None = None
+    ) -> Outcome:
+        """Runs one execution to its end, whatever that is; `on_start` is called when its code begins.
+
+        A cancelled waiter leaves a started execution running.
+        """
+        return await self._pool(function_id, program).submit(call, on_start)
 
     def warm(self, function_id: str, program: Program) -> None:
         """Starts the function's children before the first execution needs them."""
         self._pool(function_id, program).fill()
 
-    def forget(self, function_id: str) -> None:
-        """The function is gone or has no code: its children finish and end."""
-        pool = self._pools.pop(function_id, None)
-        if pool is not None:
-            self._retire(pool)
+    def keep_only(self, function_ids: Collection[str]) -> None:
+        """Functions not named are gone or have no code: their children finish and end."""
+        for function_id in [known for known in self._pools if known not in function_ids]:
+            self._retire(self._pools.pop(function_id))
 
     async def close(self) -> None:
         """Kills all children."""

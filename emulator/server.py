@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from starlette.requests import HTTPConnection
 
@@ -13,6 +13,9 @@ from emulator.database import Database
 from emulator.events import Bus
 from emulator.keys import Keys
 from emulator.schema import Schema
+
+if TYPE_CHECKING:
+    from emulator.executor import Executor  # it holds the server itself
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Server:
     sources: dict[str, Path] = field(default_factory=dict)
     on_start: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     on_stop: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    executor: Executor = field(init=False)
 
 
 def server_of(request: HTTPConnection) -> Server:
