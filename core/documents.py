@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
@@ -42,7 +43,8 @@ class Canvas:
     @property
     def maxrate_kbps(self) -> int:
         """The highest rate a film's picture may have, kbit/s: what makes its size a promise."""
-        return round(4000 * (self.width * self.height / (1080 * 1920)) ** 0.75)
+        area = self.width * self.height / (1080 * 1920)
+        return int(4000 * math.pow(area, 0.75))
 
     @property
     def caption_band(self) -> tuple[int, int]:

@@ -45,6 +45,13 @@ class NotFoundError(ScenewrightError):
     http_status = 404
 
 
+class MethodError(ScenewrightError):
+    """The route is there, but not for this HTTP method."""
+
+    code = "method_not_allowed"
+    http_status = 405
+
+
 class NotAllowedError(ScenewrightError):
     """The caller is not known, or may not do this."""
 

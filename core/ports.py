@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from core.documents import Asset, Canvas, Options, Scene, Storyboard, Video
+from core.settings import Settings
 
 D = TypeVar("D", Video, Scene)
 Report = Callable[[float], None]  # called with the share of the current asset that is made, 0 to 1
@@ -225,12 +226,16 @@ class Store(Protocol):
         """
         ...
 
+    def adopt(self, video: Video, **changes: Any) -> Video:
+        """Like advance, and gives the row the permissions of its owner: for rows made by hand."""
+        ...
+
     def claim(self, *parts: str | int, video_id: str) -> bool:
         """Whether this process won the race for (kind, video, attempt, ...): one winner, for ever."""
         ...
 
-    def asset(self, video_id: str, key: str) -> Asset | None:
-        """The recorded asset with this key, if there is one."""
+    def asset(self, asset_id: str) -> Asset | None:
+        """The recorded asset with this id (`identity.asset_id`), if there is one."""
         ...
 
     def create_asset(self, asset: Asset, owner_id: str) -> Asset:
@@ -342,10 +347,21 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """The makers in use, built once per process."""
+    """The makers in use, built once per renderer process."""
 
-    storyboard: StoryboardEngine
     voice: VoiceEngine
     pictures: Mapping[str, PictureEngine]
     clip: ClipEngine
     film: FilmEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every step works with."""
+
+    store: Store
+    files: Files
+    dispatcher: Dispatcher
+    storyboard: StoryboardEngine
+    settings: Settings
+    clock: Clock

@@ -88,7 +88,7 @@ class Settings:
             text = source.get(name, "").strip()
             if not text:
                 continue
-            kind = type(f.default)
+            kind: Any = type(f.default)
             try:
                 values[f.name] = kind(text)
             except ValueError as error:

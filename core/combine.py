@@ -1,0 +1,238 @@
+"""From rendered scenes to the film: join, look at it, keep it, and one write that says completed."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core import assets, captions
+from core.dispatch import advance_while, expected_seconds, fail, hand_out, spread, started_at
+from core.documents import CROSSFADE_FRAMES, FPS, Asset, Scene, Video
+from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedError
+from core.identity import digest
+from core.ports import Engines, FilmBrief, Job, Parts, Shot, Sound, Voice, Word
+from core.progress import Reporter
+from core.render import SceneInputs, caption_text, inputs_of, picture_engine, span_of, voice_of
+from core.schema import UPLOADS, bucket
+from core.status import SceneStatus, VideoStatus
+
+log = logging.getLogger(__name__)
+
+_FETCHED, _FADED, _JOINED, _INSPECTED = 0.15, 0.40, 0.60, 0.90  # shares of combining when each is done
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One rendered scene with its files at hand."""
+
+    inputs: SceneInputs
+    voice: Voice
+    clip: Asset
+    clip_path: Path
+    shot: Shot
+
+
+def starts_of(frames: list[int]) -> list[int]:
+    """The film's frame at which each scene begins: neighbours overlap by a fade."""
+    starts, at = [], 0
+    for count in frames:
+        starts.append(at)
+        at += count - CROSSFADE_FRAMES
+    return starts
+
+
+def film_frames(frames: list[int]) -> int:
+    """How many frames the film has."""
+    return sum(frames) - CROSSFADE_FRAMES * (len(frames) - 1)
+
+
+def film_words(takes: list[Take]) -> list[list[Word]]:
+    """The words of each scene, in the film's time."""
+    starts = starts_of([t.voice.frames for t in takes])
+    return [
+        [Word(w.text, w.start + start / FPS, w.end + start / FPS) for w in take.voice.words]
+        for take, start in zip(takes, starts, strict=True)
+    ]
+
+
+def compose(parts: Parts, engines: Engines, job: Job) -> None:
+    """Join a video's scenes. Returns quietly when that is not wanted any more; errors end the video with a sentence."""
+    try:
+        video = parts.store.get_video(job.video_id)
+    except NotFoundError:
+        return
+    if video.attempt != job.attempt or video.status is not VideoStatus.COMBINING:
+        return
+    if not parts.store.claim("compose", job.attempt, video_id=video.id):
+        return
+    try:
+        with (
+            tempfile.TemporaryDirectory(dir=parts.settings.work_dir or None) as folder,
+            Reporter(
+                parts, video, expected_seconds=expected_seconds(video), started_at=started_at(parts, video)
+            ) as reporter,
+        ):
+            changes = _make(parts, engines, video, Path(folder), reporter)
+        _complete(parts, video, changes)
+    except StoppedError as error:
+        log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": job.video_id})
+    except NotFoundError as error:
+        log.warning("%s", error.sentence, extra={"action": "asset_gone", "video": job.video_id})
+        _back_to_rendering(parts, video)
+    except ScenewrightError as error:
+        log.error("failed: %s", error.sentence, exc_info=error, extra={"action": "failed", "video": job.video_id})
+        if error.retryable:
+            raise
+        fail(parts, video, error.code, error.sentence)
+
+
+def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: Reporter) -> dict[str, object]:
+    """Fetch, fade, join, inspect, keep; returns the columns of the last write."""
+    scenes = parts.store.scenes(video.id)
+    count = len(scenes)
+    reporter.tell(0.0, f"Joining {count} scenes" if count > 1 else "Finishing the film")
+    takes = []
+    for scene in scenes:
+        takes.append(_fetch(parts, engines, video, scene, folder))
+        reporter.check()
+        reporter.tell(_FETCHED * len(takes) / count)
+    brief = _brief(parts, engines, video, takes, folder, reporter)
+    key = digest(
+        "film", engines.film.id, engines.film.version, engines.clip.id, engines.clip.version,
+        [t.clip.sha256 for t in takes], [(s.start, s.path.name) for s in brief.sounds], brief.title, brief.language,
+        video.parsed_options.music_file_id,
+    )  # fmt: skip
+    film_path = folder / "film.mp4"
+    film = assets.find(parts, video.id, key)
+    if film is not None:
+        assets.fetch(parts, film, film_path)
+    else:
+        facts = engines.film.join(brief, film_path, _within(reporter, _FADED, _JOINED))
+        reporter.tell(_JOINED, "Checking the film: picture, sound, captions")
+        findings = engines.film.inspect(brief, film_path, _within(reporter, _JOINED, _INSPECTED))
+        wrong = [f for f in findings if not f.ok]
+        if wrong:
+            raise QualityError(" ".join(f.sentence for f in wrong), code=f"quality_{wrong[0].check}")
+        reporter.tell(_INSPECTED, "Keeping the film")
+        film = assets.keep(parts, video, "film", key, film_path, facts)
+    reporter.check()
+    cues = film_words(takes)
+    urls = {"combined_video_url": assets.url_of(parts, film)}
+    for kind, column, write in (("srt", "subtitles_url", captions.srt), ("vtt", "captions_url", captions.vtt)):
+        path = folder / f"film.{kind}"
+        path.write_text(write(cues), encoding="utf-8")
+        urls[column] = assets.url_of(parts, assets.keep(parts, video, kind, digest(kind, key), path, {}))
+    poster = folder / "thumbnail.jpg"
+    engines.film.thumbnail(brief, film_path, poster)
+    urls["thumbnail_url"] = assets.url_of(
+        parts, assets.keep(parts, video, "thumbnail", digest("thumbnail", key), poster, {})
+    )
+    return {**urls, "final_file_id": film.file_id, "duration_seconds": round(brief.frames / FPS, 3)}
+
+
+def _fetch(parts: Parts, engines: Engines, video: Video, scene: Scene, folder: Path) -> Take:
+    inputs = inputs_of(video, scene)
+    clip, voice, picture = (assets.of_scene(parts, scene, kind) for kind in ("clip", "voice", "picture"))
+    wav = assets.fetch(parts, voice, folder / f"{voice.key}.wav")
+    image = assets.fetch(parts, picture, folder / f"{picture.key}{picture_engine(engines, scene).suffix}")
+    narration = voice_of(voice, wav)
+    return Take(
+        inputs=inputs,
+        voice=narration,
+        clip=clip,
+        clip_path=assets.fetch(parts, clip, folder / f"{clip.key}.mp4"),
+        shot=Shot(brief=inputs.picture, picture=image, frames=narration.frames),
+    )
+
+
+def _brief(
+    parts: Parts, engines: Engines, video: Video, takes: list[Take], folder: Path, reporter: Reporter
+) -> FilmBrief:
+    """Make the fades and put everything in order."""
+    segments: list[Path] = []
+    for index, take in enumerate(takes):
+        if index:
+            path = folder / f"fade-{index:04}.mp4"
+            engines.clip.fade(takes[index - 1].shot, take.shot, CROSSFADE_FRAMES, path)
+            segments.append(path)
+        segments.append(take.clip_path)
+        reporter.check()
+        reporter.tell(_FETCHED + (_FADED - _FETCHED) * (index + 1) / len(takes))
+    frames = [t.voice.frames for t in takes]
+    options = video.parsed_options
+    music = None
+    if options.music_file_id:
+        music = folder / "music"
+        parts.files.download(UPLOADS, options.music_file_id, music)
+    burnt = [
+        caption_text(t.inputs, t.voice.words, span_of(t.inputs.scene.scene_number, len(takes), t.voice.frames))
+        for t in takes
+    ]
+    return FilmBrief(
+        canvas=options.canvas,
+        segments=tuple(segments),
+        sounds=tuple(Sound(t.voice.path, s) for t, s in zip(takes, starts_of(frames), strict=True)),
+        frames=film_frames(frames),
+        music=music,
+        title=options.title or video.topic or takes[0].inputs.scene.title,
+        language=options.language,
+        captions=tuple(text for text in burnt if text),
+        poster=takes[0].shot.picture,
+        max_bytes=int(bucket("final_videos")["maximumFileSize"]),
+    )
+
+
+def _within(reporter: Reporter, low: float, high: float) -> Callable[[float], None]:
+    """A report for a part of the joining."""
+
+    def report(share: float) -> None:
+        reporter.check()
+        reporter.tell(low + (high - low) * share)
+
+    return report
+
+
+def _complete(parts: Parts, video: Video, changes: dict[str, object]) -> None:
+    """The one write that makes a film the video's film."""
+    attempt = video.attempt
+    advance_while(
+        parts,
+        video,
+        lambda v: v.attempt == attempt and v.status is VideoStatus.COMBINING,
+        lambda v: {
+            **changes,
+            "status": VideoStatus.COMPLETED,
+            "progress": 100,
+            "stage": "Your video is ready",
+            "current_scene": v.scene_count,
+            "eta_seconds": 0,
+            "due_at": None,
+            "error_code": "",
+            "error_message": "",
+        },
+    )
+
+
+def _back_to_rendering(parts: Parts, video: Video) -> None:
+    """At the join something was missing: scenes without whole assets are made again, all else is reused."""
+    missing = []
+    for scene in parts.store.scenes(video.id):
+        try:
+            for kind in ("clip", "voice", "picture"):
+                assets.of_scene(parts, scene, kind)
+        except NotFoundError:
+            if scene.status is SceneStatus.RENDERED:
+                parts.store.advance(scene, status=SceneStatus.PLANNED)
+            missing.append(scene.scene_number)
+    current = parts.store.get_video(video.id)
+    if current.attempt == video.attempt and current.status is VideoStatus.COMBINING and missing:
+        hand_out(
+            parts,
+            current,
+            [("render", chunk) for chunk in spread(missing, parts.dispatcher.parallel_calls)],
+            status=VideoStatus.RENDERING,
+            stage=f"Making {len(missing)} missing parts again",
+        )

@@ -1,0 +1,83 @@
+"""How a valid request becomes a queued video: one write, and nothing else happens in the request."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+
+from core.documents import Options, Video
+from core.errors import AlreadyExistsError, InvalidInputError, RefusedError
+from core.identity import digest
+from core.ports import Parts
+from core.request import VideoRequest
+from core.schema import UPLOADS
+
+_AUDIO_MARKS = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9", b"OggS", b"fLaC")
+_HEAD_BYTES = 64
+
+
+def video_id_of(owner_id: str, idempotency_key: str) -> str:
+    """The same owner and key give the same video; without a key the id is random."""
+    return digest("video", owner_id, idempotency_key)[:36] if idempotency_key else secrets.token_hex(10)
+
+
+def _is_audio(head: bytes) -> bool:
+    riff = head[:4] == b"RIFF" and head[8:12] == b"WAVE"
+    m4a = head[4:8] == b"ftyp"
+    return riff or m4a or head.startswith(_AUDIO_MARKS)
+
+
+def check_music(parts: Parts, options: Options, owner_id: str) -> None:
+    """Refuse a music file that is not there, not the owner's, or not sound.
+
+    Raises:
+        InvalidInputError: field music_file_id.
+    """
+    if not options.music_file_id:
+        return
+    file = parts.files.stat(UPLOADS, options.music_file_id)
+    readable = file and any(f'("{role}")' in p for p in file.permissions for role in (f"user:{owner_id}", "any"))
+    if file is None or not readable or not file.complete:
+        raise InvalidInputError(
+            f"There is no file {options.music_file_id!r} of yours in the bucket {UPLOADS}: upload the music first.",
+            code="music_not_found",
+            field="music_file_id",
+        )
+    if not _is_audio(parts.files.head(UPLOADS, options.music_file_id, _HEAD_BYTES)):
+        raise InvalidInputError(
+            f"{file.name} is no sound file: use mp3, wav, m4a, ogg or flac.",
+            code="music_not_audio",
+            field="music_file_id",
+        )
+
+
+def create_video(parts: Parts, request: VideoRequest, owner_id: str, idempotency_key: str = "") -> Video:
+    """Record a queued video.
+
+    Raises:
+        InvalidInputError: the music cannot be used.
+        RefusedError: the idempotency key was used for another request (code idempotency_key_reused).
+    """
+    check_music(parts, request.options, owner_id)
+    video = Video(
+        id=video_id_of(owner_id, idempotency_key),
+        owner_id=owner_id,
+        topic=request.topic,
+        description=request.description,
+        script=request.script,
+        options=request.options.to_json(),
+        stage="Waiting to be planned",
+        due_at=(parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds)).isoformat(
+            timespec="milliseconds"
+        ),
+    )
+    try:
+        return parts.store.create_video(video)
+    except AlreadyExistsError:
+        there = parts.store.get_video(video.id)
+        if any(getattr(there, f) != getattr(video, f) for f in ("topic", "description", "script", "options")):
+            raise RefusedError(
+                "This Idempotency-Key was used for another request: take a new key for a new video.",
+                code="idempotency_key_reused",
+            ) from None
+        return there

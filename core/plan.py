@@ -1,0 +1,160 @@
+"""From a queued video to scenes in the hands of a renderer: the storyboard is kept first, the rest follows from it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+from core import assets
+from core.dispatch import fail, hand_out, spread
+from core.documents import Options, Scene, Storyboard, Video
+from core.errors import ConflictError, InvalidInputError, ScenewrightError
+from core.identity import digest, scene_id
+from core.ports import Parts, StoryboardBrief
+from core.progress import PLANNED
+from core.request import Choices, validate
+from core.status import SceneStatus, VideoStatus
+from core.text import estimate_seconds
+
+log = logging.getLogger(__name__)
+
+_RENDER_RATIO = 0.8  # seconds of rendering per second of film, before this film has been measured
+
+
+def adopt(parts: Parts, video: Video, choices: Choices) -> Video | None:
+    """Make a row that was made by hand (Console, CLI, key) one of ours, or fail it with the sentence."""
+    fresh = Video(id=video.id)
+    reset = {
+        name: getattr(fresh, name)
+        for name in (
+            "progress", "current_scene", "scene_count", "attempt", "tries", "handle", "cost_usd", "final_file_id",
+            "combined_video_url", "captions_url", "subtitles_url", "thumbnail_url", "duration_seconds",
+            "error_code", "error_message", "substitutions",
+        )
+    }  # fmt: skip
+    try:
+        raw_options = json.loads(video.options or "{}")
+        if not isinstance(raw_options, dict):
+            raise InvalidInputError("`options` must be a JSON object.", code="not_an_object", field="options")
+        body = {"topic": video.topic, "description": video.description, "script": video.script, **raw_options}
+        request = validate({k: v for k, v in body.items() if v != ""}, choices)
+        changes = {**asdict(request), "options": request.options.to_json(), "stage": "Waiting to be planned"}
+    except (InvalidInputError, json.JSONDecodeError) as error:
+        sentence = error.sentence if isinstance(error, InvalidInputError) else "`options` is no JSON."
+        code = error.code if isinstance(error, InvalidInputError) else "not_json"
+        failed = {"status": VideoStatus.FAILED, "error_code": code, "error_message": sentence, "due_at": None}
+        parts.store.adopt(video, owner_id=video.owner_id, **(reset | failed | {"stage": f"Failed: {sentence}"[:500]}))
+        return None
+    return parts.store.adopt(video, owner_id=video.owner_id, **(reset | changes))
+
+
+def plan(parts: Parts, video_id: str, choices: Choices) -> None:
+    """Plan a queued video (or one whose planning died, in its new attempt) and hand it to the renderer.
+
+    Safe to be called any number of times at once: one claim per attempt decides who plans.
+    """
+    video = parts.store.get_video(video_id)
+    try:
+        if video.status is VideoStatus.QUEUED and video.revision == 0:
+            adopted = adopt(parts, video, choices)
+            if adopted is None:
+                return
+            video = adopted
+        if video.status not in (VideoStatus.QUEUED, VideoStatus.PLANNING):
+            return
+        if not parts.store.claim("plan", video.attempt, video_id=video.id):
+            return
+        video = parts.store.advance(
+            video,
+            status=VideoStatus.PLANNING,
+            progress=max(video.progress, 2),
+            stage="Writing the storyboard",
+            due_at=parts.clock.now() + timedelta(seconds=parts.settings.stale_seconds),
+        )
+    except ConflictError:
+        return  # somebody else has it
+    try:
+        storyboard = keep_storyboard(parts, video)
+        numbers = keep_scenes(parts, video, storyboard)
+    except ScenewrightError as error:
+        if error.retryable:
+            raise  # the sweep comes back to it
+        fail(parts, video, error.code, error.sentence)
+        return
+    count = len(numbers)
+    seconds = estimate_seconds([s.narration for s in storyboard.scenes], video.parsed_options.speed)
+    hand_out(
+        parts,
+        video,
+        [("render", chunk) for chunk in spread(numbers, parts.dispatcher.parallel_calls)],
+        status=VideoStatus.RENDERING,
+        scene_count=count,
+        current_scene=1,
+        progress=max(video.progress, PLANNED),
+        stage=f"Storyboard ready: {count} {'scene' if count == 1 else 'scenes'}, handed to the renderer",
+        eta_seconds=max(1, round(seconds * _RENDER_RATIO)),
+        expected_seconds=seconds * _RENDER_RATIO,
+    )
+
+
+def keep_storyboard(parts: Parts, video: Video) -> Storyboard:
+    """The storyboard asset: found, or made and kept."""
+    options = video.parsed_options
+    brief = StoryboardBrief(video.topic, video.description, video.script, options)
+    engine = parts.storyboard
+    key = digest("storyboard", engine.id, engine.version, asdict(brief))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "storyboard.json"
+        asset = assets.find(parts, video.id, key)
+        if asset:
+            return Storyboard.from_json(assets.fetch(parts, asset, path).read_text(encoding="utf-8"))
+        storyboard = engine.plan(brief)
+        path.write_text(storyboard.to_json(), encoding="utf-8")
+        facts = {"scenes": len(storyboard.scenes), "strategy": storyboard.strategy, "title": storyboard.title}
+        assets.keep(parts, video, "storyboard", key, path, facts)
+    log.info(
+        "%d scenes by %s", len(storyboard.scenes), storyboard.strategy, extra={"action": "planned", "video": video.id}
+    )
+    return storyboard
+
+
+def keep_scenes(parts: Parts, video: Video, storyboard: Storyboard) -> list[int]:
+    """One row per scene, with ids that follow from video and number; returns the numbers.
+
+    Raises:
+        InvalidInputError: the storyboard has no scenes, or more than this deployment makes.
+    """
+    count = len(storyboard.scenes)
+    if not 0 < count <= parts.settings.scenes_max:
+        raise InvalidInputError(
+            f"The storyboard has {count} scenes; 1 to {parts.settings.scenes_max} are possible.",
+            code="too_many_scenes",
+            field="script",
+        )
+    for spec in storyboard.scenes:
+        parts.store.create_scene(
+            Scene(
+                id=scene_id(video.id, spec.number),
+                video_id=video.id,
+                scene_number=spec.number,
+                status=SceneStatus.PLANNED,
+                title=spec.title[:256],
+                narration=spec.narration,
+                visual_prompt=spec.visual_prompt,
+                engine=spec.engine,
+            ),
+            video.owner_id,
+        )
+    return [spec.number for spec in storyboard.scenes]
+
+
+def effective_options(video: Video) -> Options:
+    """The options a renderer works with: a seed of 0 becomes the video's own."""
+    options = video.parsed_options
+    if options.seed:
+        return options
+    return Options(**{**asdict(options), "seed": int(digest("seed", video.id)[:7], 16)})

@@ -1,0 +1,211 @@
+"""What a watcher sees: one number that never falls, a sentence, and how long it will still take."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from core.documents import Scene, Video
+from core.errors import ConflictError, NotFoundError, ScenewrightError, StoppedError
+from core.ports import Parts
+from core.status import SceneStatus, VideoStatus
+
+log = logging.getLogger(__name__)
+
+PLANNED = 10  # per cent reached when the storyboard is kept
+RENDERED = 90  # per cent reached when every scene is kept
+_COMBINE_SHARE = (RENDERED - PLANNED) / (100 - PLANNED)  # of the work after planning that is rendering
+_QUIET_SECONDS = 1.8  # a write at least this often: two seconds without one look like a hang
+_CONFLICT_TRIES = 8
+
+
+def rendering_progress(scene_count: int, shares: float) -> int:
+    """Per cent for `shares` scenes made (a half-made scene counts half)."""
+    return PLANNED + int((RENDERED - PLANNED) * min(shares / max(scene_count, 1), 1.0))
+
+
+def combining_progress(share: float) -> int:
+    """Per cent for a share (0 to 1) of joining, checking and keeping the film; 100 is the last write's own."""
+    return min(99, RENDERED + int((100 - RENDERED) * min(max(share, 0.0), 1.0)))
+
+
+def eta_seconds(progress: int, elapsed: float, expected: float) -> int:
+    """Seconds still to go, at least 1 while work goes on.
+
+    Args:
+        progress: per cent, of which the first PLANNED are not counted.
+        elapsed: seconds since the scenes were handed out.
+        expected: seconds the whole was thought to take when it began.
+
+    The first guess is believed in the beginning, what was measured more and more.
+    """
+    share = min(max((progress - PLANNED) / (100 - PLANNED), 0.0), 1.0)
+    measured = elapsed / share if share > 0.02 else expected
+    whole = expected * (1 - share) + measured * share
+    return max(1, round(whole * (1 - share)))
+
+
+def current_scene(scenes: Sequence[Scene], scene_count: int) -> int:
+    """The lowest scene not yet rendered; the last one when all are."""
+    open_numbers = [s.scene_number for s in scenes if s.status is not SceneStatus.RENDERED]
+    return min(open_numbers, default=scene_count)
+
+
+@dataclass
+class _Wanted:
+    """What the work says of itself; the reporting thread reads it."""
+
+    share: float = 0.0  # of the scene in hand, or of the whole when combining
+    scene: int = 0
+    sentence: str = ""
+
+
+class Reporter:
+    """One per running call: writes progress in its own thread, beats for the scene in hand, notices that it must stop.
+
+    Use as a context manager. The work calls `tell` as often as it likes and `check` before each asset.
+    """
+
+    def __init__(self, parts: Parts, video: Video, *, expected_seconds: float, started_at: datetime) -> None:
+        self._parts = parts
+        self._video = video
+        self._attempt = video.attempt
+        self._status = video.status
+        self._expected = expected_seconds
+        self._started = started_at
+        self._wanted = _Wanted()
+        self._stop = threading.Event()
+        self._stopped_why = ""
+        self._lock = threading.Lock()  # one writer at a time within this call
+        self._scene: Scene | None = None
+        self._beat_at = parts.clock.now()
+        self._written_at = parts.clock.now()
+        self._written: tuple[int, str, int] = (0, "", 0)
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def __enter__(self) -> Reporter:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def tell(self, share: float, sentence: str = "") -> None:
+        """Say how much of the scene in hand (or of the joining) is made, 0 to 1."""
+        self._wanted.share = share
+        if sentence:
+            self._wanted.sentence = sentence
+
+    def hold(self, scene: Scene | None) -> None:
+        """Say which scene is in hand, so that its row is kept alive; None lets go."""
+        with self._lock:
+            self._scene = scene
+            self._wanted = replace(self._wanted, share=0.0, scene=scene.scene_number if scene else 0)
+            self._beat_at = self._parts.clock.now()
+
+    def advance_scene(self, **changes: Any) -> Scene:
+        """Write to the scene in hand, in turn with the beats. Raises StoppedError when it was taken over."""
+        with self._lock:
+            if self._scene is None:
+                raise StoppedError("No scene is in hand.")
+            try:
+                self._scene = self._parts.store.advance(self._scene, **changes)
+            except ConflictError as error:
+                raise StoppedError(f"Scene {self._scene.scene_number} was taken over.") from error
+            return self._scene
+
+    def check(self) -> None:
+        """Raise StoppedError when the video was cancelled, deleted, or handed to a newer attempt."""
+        if self._stopped_why:
+            raise StoppedError(self._stopped_why)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._parts.settings.report_seconds):
+            try:
+                self._write()
+                self._beat()
+            except StoppedError as error:
+                self._stopped_why = error.sentence
+                return
+            except ScenewrightError as error:
+                # the work goes on; the next write brings the watcher up to date
+                log.warning("progress not written: %s", error.sentence, extra={"action": "progress_failed"})
+
+    def _beat(self) -> None:
+        now = self._parts.clock.now()
+        if self._scene and now - self._beat_at >= timedelta(seconds=self._parts.settings.beat_seconds):
+            self.advance_scene(beat_at=now)
+            self._beat_at = now
+
+    def _state(self) -> tuple[int, str, int]:
+        wanted = self._wanted
+        if self._status is VideoStatus.COMBINING:
+            return combining_progress(wanted.share), wanted.sentence, self._video.scene_count
+        scenes = self._parts.store.scenes(self._video.id)
+        made = sum(s.status is SceneStatus.RENDERED for s in scenes)
+        in_hand = wanted.share if wanted.scene else 0.0
+        progress = rendering_progress(self._video.scene_count, made + in_hand)
+        return progress, wanted.sentence, current_scene(scenes, self._video.scene_count)
+
+    def _write(self) -> None:
+        progress, sentence, scene = self._state()
+        now = self._parts.clock.now()
+        if (progress, sentence, scene) == self._written and now - self._written_at < timedelta(seconds=_QUIET_SECONDS):
+            return
+        self._video = write_progress(
+            self._parts,
+            self._video.id,
+            self._attempt,
+            self._status,
+            progress=progress,
+            stage=sentence,
+            current_scene=scene,
+            elapsed=(now - self._started).total_seconds(),
+            expected=self._expected,
+        )
+        self._written, self._written_at = (progress, sentence, scene), now
+
+
+def write_progress(
+    parts: Parts,
+    video_id: str,
+    attempt: int,
+    status: VideoStatus,
+    *,
+    progress: int,
+    stage: str,
+    current_scene: int,
+    elapsed: float,
+    expected: float,
+) -> Video:
+    """One progress write: reads the video, keeps the higher number, and is the video's heartbeat.
+
+    Raises:
+        StoppedError: the video is not in `status` and `attempt` any more.
+    """
+    for _ in range(_CONFLICT_TRIES):
+        try:
+            video = parts.store.get_video(video_id)
+        except NotFoundError as error:
+            raise StoppedError("The video was deleted.") from error
+        if video.attempt != attempt or video.status is not status:
+            raise StoppedError(f"The video is {video.status} in attempt {video.attempt}.")
+        progress = max(progress, video.progress)
+        due = parts.clock.now() + timedelta(seconds=parts.settings.stale_seconds)
+        try:
+            return parts.store.advance(
+                video,
+                progress=progress,
+                stage=stage or video.stage,
+                current_scene=max(current_scene, video.current_scene),
+                eta_seconds=eta_seconds(progress, elapsed, expected),
+                due_at=due,
+            )
+        except ConflictError:
+            continue  # another renderer of the same video wrote; read again
+    return video

@@ -1,0 +1,107 @@
+"""Which implementation is used: the one place where ports meet what stands behind them."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from core.adapters.appwrite_client import AppwriteClient
+from core.adapters.appwrite_store import AppwriteFiles, AppwriteStore
+from core.adapters.http_dispatch import HttpDispatcher
+from core.adapters.inline_dispatch import InlineDispatcher
+from core.engines.languages import speaks
+from core.engines.storyboard_text import TextStoryboard
+from core.engines.styles import STYLES
+from core.errors import InvalidInputError
+from core.ports import Dispatcher, Engines, Job, Parts
+from core.request import Choices
+from core.settings import Settings
+
+ENGINES = ("cards",)
+
+
+class SystemClock:
+    """Implements ports.Clock with the machine's own."""
+
+    def now(self) -> datetime:
+        """See ports.Clock."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """See ports.Clock."""
+        time.sleep(seconds)
+
+
+def build_parts(settings: Settings) -> Parts:
+    """Everything the steps work with. Opens no connection yet.
+
+    Raises:
+        InvalidInputError: a setting names something that does not exist.
+    """
+    client = AppwriteClient(settings.endpoint, settings.project_id, settings.api_key, seconds=settings.request_seconds)
+    store = AppwriteStore(client)
+    dispatcher: Dispatcher
+    if settings.renderer == "http":
+        dispatcher = HttpDispatcher(settings, store.setting)
+    elif settings.renderer == "inline":
+        dispatcher = InlineDispatcher(settings.parallel_calls)
+    else:
+        raise InvalidInputError(
+            f"SCENEWRIGHT_RENDERER must be http or inline, not {settings.renderer!r}.", field="SCENEWRIGHT_RENDERER"
+        )
+    parts = Parts(
+        store=store,
+        files=AppwriteFiles(client, settings.public_endpoint),
+        dispatcher=dispatcher,
+        storyboard=TextStoryboard(),
+        settings=settings,
+        clock=SystemClock(),
+    )
+    if isinstance(dispatcher, InlineDispatcher):
+        dispatcher.run = lambda job: run_job(parts, build_engines(), job)
+    return parts
+
+
+def build_choices(settings: Settings) -> Choices:
+    """What this deployment offers its users."""
+    return Choices(
+        styles=tuple(STYLES),
+        engines=ENGINES,
+        speaks=speaks,
+        topics=False,  # no planner that needs a model is wired yet
+        scenes_max=settings.scenes_max,
+    )
+
+
+def build_engines() -> Engines:
+    """The makers of a renderer, built once per process; imports what is heavy."""
+    from core.engines.cards import CardPictures
+    from core.engines.clip_motion import MotionClips
+    from core.engines.film_ffmpeg import FfmpegFilm
+    from core.engines.voice_espeak import EspeakVoice
+
+    cards = CardPictures()
+    return Engines(
+        voice=EspeakVoice(),
+        pictures={"cards": cards},
+        clip=MotionClips(cards.layers_of),
+        film=FfmpegFilm(),
+    )
+
+
+def run_job(parts: Parts, engines: Engines, job: Job) -> None:
+    """Do one job of a renderer.
+
+    Raises:
+        ScenewrightError: it may succeed in another attempt.
+        InvalidInputError: there is no such kind of job.
+    """
+    from core.combine import compose
+    from core.render import render_chunk
+
+    if job.kind == "render":
+        render_chunk(parts, engines, job)
+    elif job.kind == "compose":
+        compose(parts, engines, job)
+    else:
+        raise InvalidInputError(f"There is no job of kind {job.kind!r}.", code="unknown_job", field="kind")

@@ -1,0 +1,325 @@
+"""The render server: takes job ids over HTTP, answers at once, renders in processes of its own; keeps nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import multiprocessing
+import os
+import secrets
+import signal
+import threading
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from core.errors import InvalidInputError, ScenewrightError
+from core.ports import Job
+from core.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_KEPT_CALLS = 1000  # finished calls that can still be asked after
+_RETRY_AFTER_SECONDS = 15
+_MAX_PROCESSES = 8
+
+
+def process_count(settings: Settings) -> int:
+    """How many render processes: the setting, else one per core, at most 8."""
+    return settings.workers or min(_MAX_PROCESSES, len(os.sched_getaffinity(0)))
+
+
+@dataclass
+class Call:
+    """One accepted job."""
+
+    id: str
+    job: Job
+    state: str = "waiting"  # waiting, running, done, failed, cancelled
+    error: str = ""
+
+    def body(self) -> dict[str, Any]:
+        """What GET /calls/{id} answers."""
+        return {
+            "call_id": self.id,
+            "state": self.state,
+            "kind": self.job.kind,
+            "video_id": self.job.video_id,
+            "attempt": self.job.attempt,
+            "scenes": list(self.job.scenes),
+            "error": self.error,
+        }
+
+
+def _serve_jobs(settings: Settings, pipe: Connection, lifeline: Connection) -> None:
+    """A render process: builds the engines once, then does one job after another. Dies with its parent."""
+    os.setsid()  # ffmpeg and espeak belong to this group and end with it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            lifeline.recv_bytes()  # returns only when the parent is gone
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from core.wiring import build_engines, build_parts, run_job
+
+    parts, engines = build_parts(settings), build_engines()
+    pipe.send(None)  # ready
+    while True:
+        job: Job = pipe.recv()
+        error = ""
+        try:
+            run_job(parts, engines, job)
+        except ScenewrightError as failure:
+            error = failure.sentence
+        except Exception as failure:
+            log.exception("a job of video %s broke", job.video_id)
+            error = f"{type(failure).__name__}"
+            _fail_video(parts, job, failure)
+        pipe.send(error)
+
+
+def _fail_video(parts: Any, job: Job, failure: Exception) -> None:
+    """A mistake of ours must still end in a sentence, not in silence."""
+    from core.dispatch import fail
+
+    with contextlib.suppress(ScenewrightError):
+        video = parts.store.get_video(job.video_id)
+        if video.attempt == job.attempt:
+            sentence = f"The renderer broke ({type(failure).__name__}); its log says more."
+            fail(parts, video, "renderer_broke", sentence)
+
+
+@dataclass
+class _Process:
+    """A render process as its parent sees it."""
+
+    process: multiprocessing.process.BaseProcess
+    pipe: Connection
+    lifeline: Connection
+    call: Call | None = None
+    ready: bool = False
+
+
+@dataclass
+class Pool:
+    """N render processes and the calls that wait for one. All methods run on the event loop."""
+
+    settings: Settings
+    calls: OrderedDict[str, Call] = field(default_factory=OrderedDict)
+    waiting: deque[Call] = field(default_factory=deque)
+    processes: list[_Process] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start the processes."""
+        for _ in range(process_count(self.settings)):
+            self._spawn()
+
+    def _spawn(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        life_ours, life_theirs = context.Pipe()
+        process = context.Process(target=_serve_jobs, args=(self.settings, theirs, life_theirs), daemon=True)
+        process.start()
+        theirs.close()
+        life_theirs.close()
+        entry = _Process(process, ours, life_ours)
+        self.processes.append(entry)
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._on_message, entry)
+
+    def _on_message(self, entry: _Process) -> None:
+        try:
+            error: str | None = entry.pipe.recv()
+        except (EOFError, OSError):
+            self._drop(entry, "The render process died.")
+            self._spawn()
+            return
+        if error is None:
+            entry.ready = True
+        elif entry.call is not None:
+            entry.call.state = "failed" if error else "done"
+            entry.call.error = error
+            entry.call = None
+        self._feed()
+
+    def _drop(self, entry: _Process, why: str) -> None:
+        asyncio.get_running_loop().remove_reader(entry.pipe.fileno())
+        self.processes.remove(entry)
+        entry.pipe.close()
+        entry.lifeline.close()
+        if entry.call is not None and entry.call.state == "running":
+            entry.call.state, entry.call.error = "failed", why
+
+    def _feed(self) -> None:
+        for entry in self.processes:
+            if entry.ready and entry.call is None and self.waiting:
+                call = self.waiting.popleft()
+                call.state = "running"
+                entry.call = call
+                entry.pipe.send(call.job)
+        finished = [c for c in self.calls.values() if c.state not in ("waiting", "running")]
+        for call in finished[:-_KEPT_CALLS]:
+            del self.calls[call.id]
+
+    def submit(self, job: Job) -> Call | None:
+        """Take a job in; None when the queue is full."""
+        if len(self.waiting) >= self.settings.worker_queue:
+            return None
+        call = Call(f"call-{secrets.token_hex(8)}", job)
+        self.calls[call.id] = call
+        self.waiting.append(call)
+        self._feed()
+        return call
+
+    def cancel(self, call: Call) -> None:
+        """Stop a call: out of the queue, or by killing the process that does it."""
+        if call.state == "waiting":
+            self.waiting.remove(call)
+        elif call.state == "running":
+            (entry,) = (e for e in self.processes if e.call is call)
+            self._drop(entry, "")
+            kill_group(entry.process.pid)
+            self._spawn()
+        else:
+            return
+        call.state = "cancelled"
+
+    def stop(self) -> None:
+        """End all processes, at once: whatever they did is found and continued later."""
+        for entry in list(self.processes):
+            self._drop(entry, "The render server stopped.")
+            kill_group(entry.process.pid)
+
+
+def kill_group(pid: int | None) -> None:
+    """Kill a render process with everything it started."""
+    if pid is None:
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def read_job(body: object) -> Job:
+    """A job out of a request's JSON.
+
+    Raises:
+        InvalidInputError: naming the field.
+    """
+    if not isinstance(body, dict):
+        raise InvalidInputError("The body must be a JSON object.", field="body")
+    kind, video_id, attempt = body.get("kind"), body.get("video_id"), body.get("attempt")
+    scenes = body.get("scenes", [])
+    if kind not in ("render", "compose"):
+        raise InvalidInputError("`kind` must be render or compose.", field="kind")
+    if not isinstance(video_id, str) or not 0 < len(video_id) <= 36:
+        raise InvalidInputError("`video_id` must be an id.", field="video_id")
+    if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 0:
+        raise InvalidInputError("`attempt` must be a number from 0.", field="attempt")
+    if not isinstance(scenes, list) or not all(isinstance(n, int) and n > 0 for n in scenes):
+        raise InvalidInputError("`scenes` must be a list of scene numbers.", field="scenes")
+    return Job(kind, video_id, attempt, tuple(scenes))
+
+
+def build_app(settings: Settings, sweep_once: Callable[[], object] | None = None) -> Starlette:
+    """The HTTP face: POST /calls, GET and DELETE /calls/{id}, GET /health.
+
+    Args:
+        settings: as read from the environment.
+        sweep_once: called in a thread once the processes are started.
+    """
+    pool = Pool(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        pool.start()
+        sweeping = asyncio.create_task(_sweep(sweep_once)) if sweep_once else None
+        yield
+        if sweeping:
+            sweeping.cancel()
+        pool.stop()
+
+    async def create(request: Request) -> JSONResponse:
+        try:
+            job = read_job(await request.json())
+        except (ValueError, InvalidInputError) as error:
+            sentence = error.sentence if isinstance(error, InvalidInputError) else "The body is no JSON."
+            return JSONResponse({"error": sentence, "code": "invalid_input"}, 400)
+        call = pool.submit(job)
+        if call is None:
+            body = {"error": "The queue is full; come back later.", "code": "renderer_busy"}
+            return JSONResponse(body, 429, {"Retry-After": str(_RETRY_AFTER_SECONDS)})
+        return JSONResponse(call.body(), 202)
+
+    async def read(request: Request) -> JSONResponse:
+        call = pool.calls.get(request.path_params["call_id"])
+        if call is None:
+            return JSONResponse({"error": "There is no such call.", "code": "not_found"}, 404)
+        return JSONResponse(call.body())
+
+    async def cancel(request: Request) -> JSONResponse:
+        call = pool.calls.get(request.path_params["call_id"])
+        if call is None:
+            return JSONResponse({"error": "There is no such call.", "code": "not_found"}, 404)
+        pool.cancel(call)
+        return JSONResponse(call.body())
+
+    async def health(_: Request) -> JSONResponse:
+        ready = sum(p.ready for p in pool.processes)
+        running = sum(p.call is not None for p in pool.processes)
+        body = {
+            "status": "ok" if ready else "starting",
+            "processes": len(pool.processes),
+            "ready": ready,
+            "running": running,
+            "waiting": len(pool.waiting),
+        }
+        return JSONResponse(body, 200 if ready else 503)
+
+    guard = _guard(settings.render_token)
+    return Starlette(
+        routes=[
+            Route("/calls", guard(create), methods=["POST"]),
+            Route("/calls/{call_id}", guard(read), methods=["GET"]),
+            Route("/calls/{call_id}", guard(cancel), methods=["DELETE"]),
+            Route("/health", health),
+        ],
+        lifespan=lifespan,
+    )
+
+
+Endpoint = Callable[[Request], Awaitable[JSONResponse]]
+
+
+def _guard(token: str) -> Callable[[Endpoint], Endpoint]:
+    """Let only callers with the token through, where one is set."""
+
+    def wrap(endpoint: Endpoint) -> Endpoint:
+        async def guarded(request: Request) -> JSONResponse:
+            shown = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if token and not hmac.compare_digest(shown.encode(), token.encode()):
+                return JSONResponse({"error": "Show the render token.", "code": "not_allowed"}, 401)
+            return await endpoint(request)
+
+        return guarded
+
+    return wrap
+
+
+async def _sweep(sweep_once: Callable[[], object]) -> None:
+    try:
+        await asyncio.to_thread(sweep_once)
+    except ScenewrightError as error:
+        log.warning("the sweep at the start failed: %s", error.sentence, extra={"action": "sweep_failed"})
