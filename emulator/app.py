@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from emulator import auth, executions, functions, origins, wire
+from emulator import accounts, auth, executions, functions, origins, wire
 from emulator.database import Database
 from emulator.errors import AppwriteError
 from emulator.events import Bus
@@ -82,7 +82,7 @@ def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None 
     """Open (or make) the data folder and build the application on it."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(data_dir / "emulator.sqlite")
-    for tables in (auth.TABLES, functions.TABLES, executions.TABLES):
+    for tables in (auth.TABLES, accounts.TABLES, functions.TABLES, executions.TABLES):
         db.declare(tables)
     server = Server(db, Bus(), Keys(db, project_id), Schema(db), project_id, data_dir, sources=sources or {})
     server.executor = Executor(server)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator import executions, functions, rows, tables, wire
+from emulator import account, executions, functions, rows, tables, users, wire
 from emulator.columns import KINDS
 from emulator.families import both
 
@@ -62,6 +62,37 @@ _TWO_FAMILIES: list[tuple[str, str, wire.Handler]] = [
 ROUTES: list[tuple[str, str, wire.Handler]] = [
     ("GET", "/ping", ping),
     ("GET", "/health/version", health_version),
+    ("POST", "/account", account.create),
+    ("GET", "/account", account.get),
+    ("GET", "/account/prefs", account.get_prefs),
+    ("PATCH", "/account/prefs", account.update_prefs),
+    ("PATCH", "/account/name", account.update_name),
+    ("PATCH", "/account/email", account.update_email),
+    ("PATCH", "/account/password", account.update_password),
+    ("POST", "/account/jwts", account.create_jwt),
+    ("POST", "/account/jwt", account.create_jwt),
+    ("POST", "/account/sessions/email", account.create_email_session),
+    ("POST", "/account/sessions/anonymous", account.create_anonymous_session),
+    ("POST", "/account/sessions/token", account.create_token_session),
+    ("GET", "/account/sessions", account.list_sessions),
+    ("DELETE", "/account/sessions", account.delete_sessions),
+    ("GET", "/account/sessions/{session}", account.get_session),
+    ("PATCH", "/account/sessions/{session}", account.extend_session),
+    ("DELETE", "/account/sessions/{session}", account.delete_session),
+    ("POST", "/users", users.create),
+    ("GET", "/users", users.list_users),
+    ("GET", "/users/{user}", users.get),
+    ("DELETE", "/users/{user}", users.delete),
+    ("PUT", "/users/{user}/labels", users.update_labels),
+    ("PATCH", "/users/{user}/prefs", users.update_prefs),
+    ("PATCH", "/users/{user}/name", users.update_name),
+    ("PATCH", "/users/{user}/status", users.update_status),
+    ("PATCH", "/users/{user}/verification", users.update_email_verification),
+    ("POST", "/users/{user}/sessions", users.create_session),
+    ("GET", "/users/{user}/sessions", users.list_sessions),
+    ("DELETE", "/users/{user}/sessions", users.delete_sessions),
+    ("POST", "/users/{user}/tokens", users.create_token),
+    ("POST", "/users/{user}/jwts", users.create_jwt),
     *((method, path, handler) for method, twins, handler in _TWO_FAMILIES for path in both(twins)),
     ("POST", "/functions", functions.create),
     ("GET", "/functions", functions.list_all),
