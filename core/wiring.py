@@ -11,7 +11,7 @@ from core.adapters.http_dispatch import HttpDispatcher
 from core.adapters.inline_dispatch import InlineDispatcher
 from core.engines.languages import speaks
 from core.engines.storyboard_text import TextStoryboard
-from core.engines.styles import STYLES
+from core.engines.cards_palettes import PALETTES
 from core.errors import InvalidInputError
 from core.ports import Dispatcher, Engines, Job, Parts
 from core.request import Choices
@@ -65,7 +65,7 @@ def build_parts(settings: Settings) -> Parts:
 def build_choices(settings: Settings) -> Choices:
     """What this deployment offers its users."""
     return Choices(
-        styles=tuple(STYLES),
+        styles=tuple(PALETTES),
         engines=ENGINES,
         speaks=speaks,
         topics=False,  # no planner that needs a model is wired yet

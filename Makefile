@@ -1,0 +1,77 @@
+# One command from a clone: `make demo` makes a film, `make test` runs every check. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/scenewright
+NODE_TESTS := tests/e2e/web
+
+.PHONY: help setup demo test lint types unit up down start-all stop-all worker scheduler monitor status stats logs purge doctor bench lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/ready ## a script in, a finished mp4 out, live progress shown
+	@$(RUN) make --script examples/volcano.txt --title "How volcanoes work" --out out/demo.mp4
+
+test: .venv/ready node-modules lint types unit ## all checks
+
+setup: .venv/ready ## install everything, do nothing else
+
+.venv/ready: requirements.lock pyproject.toml scripts/bootstrap.sh
+	@scripts/bootstrap.sh $(PYTHON)
+	@touch $@
+
+.PHONY: node-modules
+node-modules:
+	@if [ -f $(NODE_TESTS)/package-lock.json ] && command -v npm >/dev/null && [ ! -f $(NODE_TESTS)/node_modules/.package-lock.json ]; then \
+	  npm ci --prefix $(NODE_TESTS) --no-audit --no-fund --loglevel=error; fi
+
+lint:
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types:
+	@$(BIN)/mypy core emulator scripts functions tests
+
+unit:
+	@$(BIN)/python -m pytest
+
+up start-all: .venv/ready ## start the whole local system (server, function, renderer, scheduler) until Ctrl-C
+	@$(RUN) up
+
+down stop-all: .venv/ready ## stop a system started with `scenewright up --detach`
+	@$(RUN) down
+
+worker: .venv/ready ## only the render server
+	@$(RUN) worker
+
+scheduler: .venv/ready ## only the sweep, once a minute
+	@$(RUN) sweep --every 60
+
+monitor: .venv/ready ## watch all videos
+	@$(RUN) list --watch
+
+status: .venv/ready ## what runs, and whether it is well
+	@$(RUN) doctor
+
+stats: .venv/ready ## videos by status
+	@$(RUN) stats
+
+logs: .venv/ready ## follow the logs
+	@$(RUN) logs -f
+
+purge: .venv/ready ## DESTRUCTIVE: delete the local system's data
+	@$(RUN) purge
+
+doctor: .venv/ready ## check every part and say what to do
+	@$(RUN) doctor
+
+bench: .venv/ready ## measure, and print the tables
+	@$(BIN)/python -m bench
+
+lock: ## resolve the pinned packages anew (needs `uv`)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	@sed -i '1i # made by `make lock`; every package by version and hash' requirements.lock
+
+clean: ## remove what was built (not the local system's data)
+	rm -rf .venv out build $(NODE_TESTS)/node_modules .mypy_cache .ruff_cache .pytest_cache
