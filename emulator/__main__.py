@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import socket
@@ -46,11 +45,14 @@ def serve(arguments: list[str]) -> int:
     server = app.state.server
     server.endpoint = f"http://{options.host}:{listener.getsockname()[1]}/v1"
     ready = {"endpoint": server.endpoint, "project": server.project_id, "key": server.keys.owner_key()}
-    asyncio.run(_run(app, listener, ready, options.ready_file))
+    # Without it a small answer on a kept connection waits 40 ms for the client's acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    run(app, listener, ready, options.ready_file)
     return 0
 
 
-async def _run(app: App, listener: socket.socket, ready: dict[str, str], ready_file: Path | None) -> None:
+def run(app: App, listener: socket.socket, ready: dict[str, str], ready_file: Path | None) -> None:
+    """Serve on an open socket and announce it once requests are answered."""
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -61,8 +63,6 @@ async def _run(app: App, listener: socket.socket, ready: dict[str, str], ready_f
         timeout_graceful_shutdown=1,
         server_header=False,
     )
-    uvicorn_server = uvicorn.Server(config)
-
     async def announce() -> None:
         line = json.dumps(ready)
         if ready_file is not None:
@@ -70,7 +70,7 @@ async def _run(app: App, listener: socket.socket, ready: dict[str, str], ready_f
         print(line, flush=True)  # noqa: T201 - the contract of this command
 
     app.state.server.on_start.append(announce)
-    await uvicorn_server.serve(sockets=[listener])
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def write_private(path: Path, content: str) -> None:

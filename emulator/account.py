@@ -14,7 +14,7 @@ from starlette.responses import Response
 from emulator import accounts, wire
 from emulator.auth import Caller, authenticate
 from emulator.errors import AppwriteError, invalid_argument
-from emulator.events import user_event
+from emulator.events import session_event, user_event
 from emulator.server import Server, server_of
 
 JWT_SECONDS = 900
@@ -182,7 +182,7 @@ def _end_sessions(server: Server, caller: Caller, user: sqlite3.Row, sessions: l
     response = wire.no_content()
     for session in sessions:
         shown = accounts.show_session(session, caller.session_id)
-        server.bus.publish(user_event(user["id"], ("sessions", session["id"], "delete"), shown))
+        server.bus.publish(session_event(user["id"], session["id"], action="delete", payload=shown))
         if session["id"] == caller.session_id:
             _set_cookies(response, server.project_id, "", 0)
             response.headers["x-fallback-cookies"] = "{}"
@@ -195,7 +195,7 @@ def _begin_session(request: Request, caller: Caller, user_id: str, provider: str
     ip = request.client.host if request.client else ""
     session, value = accounts.create_session(server.db, user_id, provider, uid, ip)
     shown = accounts.show_session(session, session["id"])
-    server.bus.publish(user_event(user_id, ("sessions", session["id"], "create"), shown))
+    server.bus.publish(session_event(user_id, session["id"], action="create", payload=shown))
     response = wire.reply({**shown, "secret": value if caller.is_key else ""}, 201)
     _set_cookies(response, server.project_id, value, accounts.SESSION_SECONDS)
     name = f"a_session_{server.project_id}"
@@ -239,7 +239,7 @@ def _session(request: Request, server: Server, caller: Caller) -> sqlite3.Row:
 def _changed(server: Server, user: sqlite3.Row, *path: str) -> dict[str, Any]:
     """Tell the listeners; returns the user as shown."""
     shown = accounts.show_user(user)
-    server.bus.publish(user_event(user["id"], path, shown))
+    server.bus.publish(user_event(user["id"], *path, payload=shown))
     return shown
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from emulator import accounts, auth, executions, functions, origins, wire
+from emulator import accounts, auth, buckets, executions, files, functions, origins, realtime, tokens, wire
 from emulator.database import Database
 from emulator.errors import AppwriteError
 from emulator.events import Bus
 from emulator.executor import Executor
 from emulator.keys import Keys
 from emulator.routes import ROUTES
-from emulator.routing import Router
+from emulator.routing import PREFIX, Router
 from emulator.schema import Schema
 from emulator.server import Server
 
@@ -37,11 +38,14 @@ class App:
     def __init__(self, server: Server) -> None:
         self.state = State(server)
         self._router = Router(ROUTES)
+        self._hub = realtime.Hub(server)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
         if scope["type"] == "http":
             await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._socket(WebSocket(scope, receive, send))
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
@@ -54,6 +58,12 @@ class App:
             response = await self._answer(request)
         response.raw_headers.extend(origins.headers(origin, preflight=scope["method"] == "OPTIONS"))
         await response(scope, receive, send)
+
+    async def _socket(self, socket: WebSocket) -> None:
+        if socket.scope["path"] == f"{PREFIX}/realtime":
+            await realtime.serve(socket, self._hub)
+        else:
+            await socket.close()
 
     async def _answer(self, request: Request) -> Response:
         try:

@@ -6,9 +6,9 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping
+import sqlite3
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jwt
 from starlette.requests import HTTPConnection, Request
@@ -176,7 +176,7 @@ def caller_of_jwt(db: Database, keys: Keys, token: str) -> Caller:
     return _user_caller(db, row, session_id)
 
 
-def user_roles(db: Database, user: Mapping[str, Any]) -> frozenset[str]:
+def user_roles(db: Database, user: sqlite3.Row) -> frozenset[str]:
     """Every role a user holds, from its row in `users`."""
     user_id = user["id"]
     verified = "verified" if user["email_verified"] or user["phone_verified"] else "unverified"
@@ -188,7 +188,7 @@ def user_roles(db: Database, user: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(held)
 
 
-def _user_caller(db: Database, row: Any, session_id: str) -> Caller:
+def _user_caller(db: Database, row: sqlite3.Row, session_id: str) -> Caller:
     if not row["active"]:
         raise AppwriteError("user_blocked", "The current user has been blocked.")
     identity = row["email"] or "User"

@@ -111,14 +111,21 @@ def execution_event(
     )
 
 
-def user_event(user: str, path: tuple[str, ...], payload: dict[str, Any]) -> Event:
-    """Something of one account changed; `path` follows the user id, such as ("update", "prefs") or ("create",)."""
-    names: list[str] = []
-    for length in range(len(path), -1, -1):
-        for who in (user, "*"):
-            names.append(".".join(("users", who, *path[:length])))
+def user_event(user: str, action: str, what: str = "", *, payload: dict[str, Any]) -> Event:
+    """An account was made, changed or deleted; `what` names the changed part of an update."""
+    paths = (f".{action}", f".{action}.{what}", "") if what else (f".{action}", "")
     return Event(
-        names=tuple(names),
+        names=tuple(f"users.{who}{path}" for path in paths for who in (user, "*")),
+        channels=_with_action(("account", f"account.{user}"), action),
+        payload=payload,
+        roles=frozenset({f"user:{user}"}),
+    )
+
+
+def session_event(user: str, session: str, *, action: str, payload: dict[str, Any]) -> Event:
+    """A session was created or deleted."""
+    return Event(
+        names=_pair_names("users", user, "sessions", session, action),
         channels=("account", f"account.{user}"),
         payload=payload,
         roles=frozenset({f"user:{user}"}),

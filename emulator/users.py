@@ -13,7 +13,7 @@ from emulator.account import jwt_seconds
 from emulator.auth import authenticate
 from emulator.database import pack
 from emulator.errors import AppwriteError, invalid_argument
-from emulator.events import user_event
+from emulator.events import session_event, user_event
 from emulator.server import Server, server_of
 
 
@@ -28,7 +28,7 @@ async def create(request: Request) -> Response:
         hashed = await asyncio.to_thread(accounts.hash_password, accounts.checked_password(password))
     name = wire.text(body, "name", longest=128, default="", shortest=0)
     user = accounts.create_user(server.db, user_id, name=name, email=email, password=hashed, seen=False)
-    server.bus.publish(user_event(user_id, ("create",), accounts.show_user(user)))
+    server.bus.publish(user_event(user_id, "create", payload=accounts.show_user(user)))
     return wire.reply(accounts.show_user(user, for_server=True), 201)
 
 
@@ -52,7 +52,7 @@ async def delete(request: Request) -> Response:
     server, _ = await _begin(request, "users.write")
     user = accounts.find_user(server.db, request.path_params["user"])
     accounts.delete_user(server.db, user["id"])
-    server.bus.publish(user_event(user["id"], ("delete",), accounts.show_user(user)))
+    server.bus.publish(user_event(user["id"], "delete", payload=accounts.show_user(user)))
     return wire.no_content()
 
 
@@ -73,7 +73,7 @@ async def update_prefs(request: Request) -> Response:
     stored = accounts.as_json(body.get("prefs"), "prefs")
     user = accounts.change_user(server.db, request.path_params["user"], prefs=stored)
     shown = accounts.show_user(user)
-    server.bus.publish(user_event(user["id"], ("update", "prefs"), shown))
+    server.bus.publish(user_event(user["id"], "update", "prefs", payload=shown))
     return wire.reply(shown["prefs"])
 
 
@@ -103,7 +103,7 @@ async def create_session(request: Request) -> Response:
     ip = request.client.host if request.client else ""
     session, value = accounts.create_session(server.db, user["id"], "server", "", ip)
     shown = accounts.show_session(session, "")
-    server.bus.publish(user_event(user["id"], ("sessions", session["id"], "create"), shown))
+    server.bus.publish(session_event(user["id"], session["id"], action="create", payload=shown))
     return wire.reply({**shown, "secret": value}, 201)
 
 
@@ -149,7 +149,7 @@ async def create_jwt(request: Request) -> Response:
 
 def _change(request: Request, server: Server, what: str, **fields: Any) -> Response:
     user = accounts.change_user(server.db, request.path_params["user"], **fields)
-    server.bus.publish(user_event(user["id"], ("update", what), accounts.show_user(user)))
+    server.bus.publish(user_event(user["id"], "update", what, payload=accounts.show_user(user)))
     return wire.reply(accounts.show_user(user, for_server=True))
 
 
