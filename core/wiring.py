@@ -9,9 +9,9 @@ from core.adapters.appwrite_client import AppwriteClient
 from core.adapters.appwrite_store import AppwriteFiles, AppwriteStore
 from core.adapters.http_dispatch import HttpDispatcher
 from core.adapters.inline_dispatch import InlineDispatcher
+from core.engines.cards_palettes import PALETTES
 from core.engines.languages import speaks
 from core.engines.storyboard_text import TextStoryboard
-from core.engines.cards_palettes import PALETTES
 from core.errors import InvalidInputError
 from core.ports import Dispatcher, Engines, Job, Parts
 from core.request import Choices
