@@ -92,9 +92,11 @@ def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None 
     """Open (or make) the data folder and build the application on it."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(data_dir / "emulator.sqlite")
-    for tables in (auth.TABLES, accounts.TABLES, functions.TABLES, executions.TABLES):
+    parts = (auth, accounts, functions, executions, buckets, files, tokens)
+    for tables in (part.TABLES for part in parts):
         db.declare(tables)
     server = Server(db, Bus(), Keys(db, project_id), Schema(db), project_id, data_dir, sources=sources or {})
+    files.remove_leftovers(server)
     server.executor = Executor(server)
     server.on_start.append(server.executor.start)
     server.on_stop.append(server.executor.stop)

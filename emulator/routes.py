@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator import account, executions, functions, rows, tables, users, wire
+from emulator import account, buckets, contents, executions, files, functions, rows, tables, tokens, users, wire
 from emulator.columns import KINDS
 from emulator.families import both
 
@@ -20,6 +20,9 @@ async def health_version(request: Request) -> Response:  # noqa: ARG001 - every 
     return wire.reply({"version": wire.VERSION})
 
 
+_BUCKET = "/storage/buckets/{bucketId}"
+_FILE = _BUCKET + "/files/{fileId}"
+_FILE_TOKENS = "/tokens/buckets/{bucketId}/files/{fileId}"
 _FUNCTION = "/functions/{functionId}"
 _DATABASE = "/tablesdb/{database}"
 _TABLE = _DATABASE + "/tables/{table}"
@@ -94,6 +97,24 @@ ROUTES: list[tuple[str, str, wire.Handler]] = [
     ("POST", "/users/{user}/tokens", users.create_token),
     ("POST", "/users/{user}/jwts", users.create_jwt),
     *((method, path, handler) for method, twins, handler in _TWO_FAMILIES for path in both(twins)),
+    ("POST", "/storage/buckets", buckets.create),
+    ("GET", "/storage/buckets", buckets.list_all),
+    ("GET", _BUCKET, buckets.get),
+    ("PUT", _BUCKET, buckets.update),
+    ("DELETE", _BUCKET, buckets.delete),
+    ("POST", _BUCKET + "/files", files.create),
+    ("GET", _BUCKET + "/files", files.list_all),
+    ("GET", _FILE, files.get),
+    ("PUT", _FILE, files.update),
+    ("DELETE", _FILE, files.delete),
+    ("GET", _FILE + "/view", contents.view),
+    ("GET", _FILE + "/download", contents.download),
+    ("GET", _FILE + "/preview", contents.show_preview),
+    ("POST", _FILE_TOKENS, tokens.create),
+    ("GET", _FILE_TOKENS, tokens.list_all),
+    ("GET", "/tokens/{tokenId}", tokens.get),
+    ("PATCH", "/tokens/{tokenId}", tokens.update),
+    ("DELETE", "/tokens/{tokenId}", tokens.delete),
     ("POST", "/functions", functions.create),
     ("GET", "/functions", functions.list_all),
     ("GET", _FUNCTION, functions.get),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from starlette.requests import HTTPConnection
 
+from emulator.blobs import Blobs, Uploads
 from emulator.database import Database
 from emulator.events import Bus
 from emulator.keys import Keys
@@ -37,6 +38,11 @@ class Server:
     on_start: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     on_stop: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     executor: Executor = field(init=False)
+    blobs: Blobs = field(init=False)
+    uploads: Uploads = field(init=False, default_factory=Uploads)
+
+    def __post_init__(self) -> None:
+        self.blobs = Blobs(self.data_dir / "files")
 
 
 def server_of(request: HTTPConnection) -> Server:
