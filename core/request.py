@@ -78,7 +78,7 @@ def _choice(raw: Mapping[str, Any], field: str, choices: Collection[Any], defaul
     value = raw.get(field)
     if value is None or value == "":
         return default
-    if isinstance(value, bool) or value not in choices:
+    if isinstance(value, bool) or not isinstance(value, str | int) or value not in choices:
         offered = ", ".join(map(str, choices))
         raise InvalidInputError(
             f"`{field}` must be one of {offered}, not {str(value)[:40]!r}.", code="unknown_value", field=field

@@ -1,0 +1,62 @@
+"""The bar is honest: it never falls, never ends early, and says how long."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.combine import film_frames, starts_of
+from core.dispatch import spread
+from core.documents import CROSSFADE_FRAMES, Scene
+from core.progress import PLANNED, RENDERED, combining_progress, current_scene, eta_seconds, rendering_progress
+from core.render import span_of
+from core.status import SceneStatus
+
+
+@given(st.integers(1, 60), st.floats(0, 60), st.floats(0, 60))
+def test_more_work_done_never_shows_less_progress(count: int, one: float, other: float) -> None:
+    low, high = sorted((one, other))
+
+    assert PLANNED <= rendering_progress(count, low) <= rendering_progress(count, high) <= RENDERED
+
+
+@given(st.floats(-1, 2))
+def test_joining_stays_below_a_hundred_until_the_last_write(share: float) -> None:
+    assert RENDERED <= combining_progress(share) <= 99
+
+
+@given(st.integers(0, 99), st.floats(0, 10_000), st.floats(0.1, 10_000))
+def test_an_unfinished_video_never_has_no_time_left(progress: int, elapsed: float, expected: float) -> None:
+    assert eta_seconds(progress, elapsed, expected) >= 1
+
+
+def test_the_estimate_moves_from_the_guess_to_what_was_measured() -> None:
+    assert eta_seconds(PLANNED, 0, 60) == 60
+    assert 20 < eta_seconds(55, 40, 20) < 40
+
+
+def test_the_current_scene_is_the_lowest_unfinished_one() -> None:
+    done, busy = SceneStatus.RENDERED, SceneStatus.RENDERING
+    scenes = [Scene(str(n), scene_number=n, status=s) for n, s in ((1, done), (2, busy), (3, done), (4, busy))]
+
+    assert current_scene(scenes, 4) == 2
+    assert current_scene(scenes[:1], 1) == 1
+
+
+@given(st.integers(1, 60), st.integers(1, 9))
+def test_every_scene_is_handed_out_once_and_early_scenes_come_first(count: int, calls: int) -> None:
+    chunks = spread(range(1, count + 1), calls)
+
+    assert sorted(n for chunk in chunks for n in chunk) == list(range(1, count + 1))
+    assert [chunk[0] for chunk in chunks] == list(range(1, min(calls, count) + 1))
+
+
+@given(st.lists(st.integers(60, 900), min_size=1, max_size=12))
+def test_clips_and_fades_add_up_to_the_film_frame_by_frame(frames: list[int]) -> None:
+    count = len(frames)
+    clips = [len(span_of(n, count, f)) for n, f in enumerate(frames, start=1)]
+
+    assert sum(clips) + CROSSFADE_FRAMES * (count - 1) == film_frames(frames)
+    for index, start in enumerate(starts_of(frames)):
+        shown_before = sum(clips[:index]) + CROSSFADE_FRAMES * max(index - 1, 0)
+        assert start == shown_before
