@@ -165,7 +165,7 @@ ENGLISH: dict[str, str] = {
 🔌 plug* socket* cable* wire*
 📡 signal* antenna* radar* broadcast* transmit* wireless*
 🎮 game* gaming gamer* video_game playstation*
-📷 photo* camera* picture* image* snapshot*
+📷 photo photograph* camera* picture* image* snapshot*
 🎥 film* movie* cinema* video* record* documentar*
 💾 disk backup* storage*
 🗄️ database* archive* file

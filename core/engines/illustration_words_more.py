@@ -1,4 +1,4 @@
-"""The same as the English table for other languages, shorter: the picture names of the `emoji` package fill the rest."""
+"""Words and their pictures in other languages, and what stands in when no word tells."""
 
 from __future__ import annotations
 

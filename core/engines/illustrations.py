@@ -31,8 +31,9 @@ _COMMON = frozenset(  # English words that are names of emoji, yet seldom mean t
     "wing mouth leg foot bone beverage pick screw pill save wheel ring bow hook saw level".split()
 )
 _WEAK = frozenset(  # words that often stand in a text without being its matter
-    "time start starts started make makes give gives given see seen watch rise rises rising watched open opens opened say says note "
-    "notes key group groups team number record rule rules level ask asks asked fast world system process "
+    "time start starts started make makes give gives given see seen watch rise rises rising watched open opens "
+    "opened say says note notes key group groups team number record rule rules level ask asks asked fast world "
+    "system process "
     "human humans people control controls part build built power powerful work best step steps plan why question word "
     "words never stop thank watching welcome hello view create creates created important wait second found find finds "
     "zeit jahre mensch menschen leute welt tiempo mundo gente monde temps gens".split()
@@ -80,6 +81,11 @@ def keywords(text: str, language: str) -> list[str]:
     return sorted(scores, key=lambda word: (-scores[word], first[word]))
 
 
+def theme(text: str, language: str) -> str:
+    """What the text is about, roughly: nature, money, science, ... or "" when its words do not tell."""
+    return _theme_of(_ranked((text, "", ""), language))
+
+
 def _ranked(fields: tuple[str, str, str], language: str) -> list[str]:
     """The emoji of all fields' words, the best first."""
     scores: dict[str, float] = {}
@@ -92,16 +98,20 @@ def _ranked(fields: tuple[str, str, str], language: str) -> list[str]:
 
 def _filling(ranked: list[str], seed: int, text: str) -> list[str]:
     """What may stand in where the words gave too little: the set of the theme most of them belong to."""
-    votes: dict[str, int] = {}
-    for found in ranked:
-        theme = _themes().get(found)
-        if theme is not None:
-            votes[theme] = votes.get(theme, 0) + 1
-    theme = max(votes, key=lambda name: votes[name]) if votes else ""
-    pool = _plain(FALLBACK[theme]).split()
+    pool = _plain(FALLBACK[_theme_of(ranked)]).split()
     digest = hashlib.sha256(f"{seed}:{text}".encode()).digest()
     start = int.from_bytes(digest[:4], "big") % len(pool)
     return pool[start:] + pool[:start]
+
+
+def _theme_of(ranked: list[str]) -> str:
+    """The theme most of the emoji belong to; the best one's among equals."""
+    votes: dict[str, int] = {}
+    for found in ranked:
+        name = _themes().get(found)
+        if name is not None:
+            votes[name] = votes.get(name, 0) + 1
+    return max(votes, key=lambda name: votes[name]) if votes else ""
 
 
 def _matches(text: str, language: str) -> Iterator[_Match]:

@@ -1,0 +1,132 @@
+"""Illustrated cards: a scene's title and pictures drawn from its words, its palette and a seed, without any model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from core.engines import cards_paint as paint
+from core.engines.cards_layouts import ARTS, Composition, Item, compose, layout_name
+from core.engines.cards_palettes import PALETTES, STYLES, Palette, palette_name
+from core.engines.illustrations import choose
+from core.errors import EngineError
+from core.media.layers import Layer, Role, merge
+from core.ports import PictureBrief
+
+__all__ = ["ARTS", "STYLES", "CardPictures"]
+
+_KEPT = 2  # cards whose layers are remembered: the clip is made right after the picture, a fade needs two
+_DEPTHS = {"panel": 0.35, "disc": 0.35, "sheet": 0.30, "polaroid": 0.45, "orbit": 0.40, "hero": 0.7, "accent": 1.0}
+
+
+class CardPictures:
+    """The picture engine without a model: what an illustrator would put on a slide."""
+
+    id = "cards"
+    version = "1"
+    suffix = ".jpg"
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[PictureBrief, list[Layer]] = OrderedDict()
+
+    def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
+        """Write the card as JPEG. Facts: width, height, palette, layout, illustrations, letters_missing.
+
+        Raises EngineError when the file cannot be written.
+        """
+        pixels = merge(self.layers(brief), brief.canvas)
+        try:
+            Image.fromarray(pixels).save(out, "JPEG", quality=92, subsampling=0)
+        except OSError as error:
+            raise EngineError(f"The picture could not be written to {out.name}: {error.strerror or error}.") from error
+        composition = compose(brief, layout_name(brief))
+        return {
+            "width": brief.canvas.width,
+            "height": brief.canvas.height,
+            "palette": _palette_name(brief),
+            "layout": composition.layout,
+            "illustrations": list(illustrations(brief)),
+            "letters_missing": letters_missing(composition),
+        }
+
+    def layers(self, brief: PictureBrief) -> list[Layer]:
+        """The card in layers, the farthest first; the last two cards are remembered."""
+        if brief in self._kept:
+            self._kept.move_to_end(brief)
+            return self._kept[brief]
+        layers = _paint(brief, compose(brief, layout_name(brief)), _palette_name(brief), illustrations(brief))
+        self._kept[brief] = layers
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return layers
+
+
+def illustrations(brief: PictureBrief) -> tuple[str, str, str]:
+    """Hero and accents of one scene.
+
+    The film's own emblem (the hero of its title) opens the film and returns in every third scene; others leave it
+    out, so that neighbours differ although they speak of the same thing.
+    """
+    emblem = choose("", brief.film_title, "", brief.language, (), brief.seed)[0]
+    avoid = () if brief.number % 3 == 1 else (emblem,)
+    return choose(brief.prompt, brief.title, brief.narration, brief.language, avoid, brief.seed + brief.number)
+
+
+def letters_missing(composition: Composition) -> bool:
+    """Whether no font on this machine can write the title."""
+    return any(item.setting is not None and not item.setting.face.covered for item in composition.items)
+
+
+def _palette_name(brief: PictureBrief) -> str:
+    """The palette of the film this scene belongs to."""
+    return palette_name(brief.style, brief.film_title, brief.language, brief.seed)
+
+
+def _paint(brief: PictureBrief, composition: Composition, name: str, pictures: tuple[str, str, str]) -> list[Layer]:
+    """Every item of the composition as a layer, over ground and lines."""
+    canvas, palette = brief.canvas, PALETTES[name]
+    digest = hashlib.sha256(f"{brief.seed}:{brief.number}".encode()).digest()
+    seed = int.from_bytes(digest[:4], "big")
+    texts = [item.box for item in composition.items if item.kind in {"title", "chip"}]
+    middle = (canvas.width / 2, canvas.height / 2)
+    ground = paint.ground(canvas, palette, composition.focus, texts, seed)
+    rings = paint.lines(canvas, palette, composition.focus, seed)
+    layers = [
+        Layer(Role.GROUND, ground, 1 / paint.GROUND_STEP, *middle, 0.0),
+        Layer(Role.LINES, rings, 1.0, *middle, 0.15),
+    ]
+    return layers + [_layer(item, palette, float(canvas.short_side), pictures) for item in composition.items]
+
+
+def _layer(item: Item, palette: Palette, s: float, pictures: tuple[str, str, str]) -> Layer:
+    """One item painted."""
+    role, density = Role.PANEL, 1.0
+    match item.kind:
+        case "hero":
+            role = Role.HERO
+            pixels = paint.picture_of(pictures[0], item.box.width, item.tilt, density, palette, s)
+        case "accent":
+            role, density = Role.ACCENT, 1.2
+            pixels = paint.picture_of(pictures[1 + item.index], item.box.width, item.tilt, density, palette, s)
+        case "title":
+            role, pixels = Role.TEXT, paint.title(item, palette)
+        case "chip":
+            role, pixels = Role.TEXT, paint.chip(item, palette, s)
+        case "rule":
+            role, pixels = Role.TEXT, paint.rule(item, palette)
+        case "sheet":
+            pixels = paint.sheet(item.box, palette, s, item.tilt, beside=bool(item.index))
+        case "polaroid":
+            pixels = paint.polaroid(item.box, palette, s, item.tilt)
+        case "disc":
+            pixels = paint.disc(item.box, palette, s)
+        case "orbit":
+            pixels = paint.orbit(item.box, palette, s)
+        case _:
+            pixels = paint.glass(item.box, palette, s)
+    return Layer(role, pixels, density, *item.box.centre, _DEPTHS.get(item.kind, 0.0))
