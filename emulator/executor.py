@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from emulator.database import pack, unpack
 from emulator.errors import AppwriteError
 from emulator.events import Event
 from emulator.executions import Order
-from emulator.runner import Call, Deployment, Outcome, Runner
+from emulator.runner import Call, Deployment, Outcome, Program, Runner
 from emulator.schedule import Schedule
 from emulator.server import Server
 
@@ -34,6 +34,7 @@ class Executor:
         self._schedule = Schedule(server.db, self._run_scheduled_function, self._run_scheduled_execution)
         self._tasks: set[asyncio.Task[None]] = set()
         self._triggers: dict[str, list[str]] = {}
+        self._programs: dict[str, Program] = {}
         self._warming: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
@@ -53,7 +54,7 @@ class Executor:
 
     def functions_changed(self) -> None:
         """A function or a variable was made, changed or deleted."""
-        self._triggers = {}
+        self._triggers, self._programs = {}, {}
         rows = self._server.db.all("SELECT id, events FROM functions WHERE events <> '[]' AND enabled")
         for row in rows:
             for pattern in unpack(row["events"]):
@@ -78,7 +79,7 @@ class Executor:
         server = self._server
         execution_id = executions.insert(server, function["id"], deployment.id, order, "processing", None)
         limit = min(function["timeout"], SYNCHRONOUS_S)
-        running = self._run(function, deployment, order, execution_id, limit)
+        running = self._run(function, deployment, order, execution_id, limit, None)
         try:
             outcome = await asyncio.wait_for(running, SYNCHRONOUS_S + 2)
         except TimeoutError:
@@ -155,19 +156,33 @@ class Executor:
             outcome = _failure(error.message)
         else:
             order, limit = executions.order_of(row), function["timeout"]
-            outcome = await self._run(function, deployment, order, execution_id, limit)
+            outcome = await self._run(
+                function, deployment, order, execution_id, limit,
+                lambda: executions.mark(server, execution_id, "processing"),
+            )  # fmt: skip
         ended = self._finish(function, execution_id, outcome)
         if ended is not None:
             server.bus.publish(executions.ended_event(ended))
 
     async def _run(
-        self, function: sqlite3.Row, deployment: Deployment, order: Order, execution_id: str, limit: int
+        self,
+        function: sqlite3.Row,
+        deployment: Deployment,
+        order: Order,
+        execution_id: str,
+        limit: int,
+        on_start: Callable[[], None] | None,
     ) -> Outcome:
-        program = functions.program(self._server, function, deployment)
+        program = self._program(function, deployment)
         call = self._call(function, order, execution_id, limit)
-        return await self._runner.run(
-            function["id"], program, call, lambda: executions.mark(self._server, execution_id, "processing")
-        )
+        return await self._runner.run(function["id"], program, call, on_start)
+
+    def _program(self, function: sqlite3.Row, deployment: Deployment) -> Program:
+        program = self._programs.get(function["id"])
+        if program is None or program.deployment != deployment:
+            program = functions.program(self._server, function, deployment)
+            self._programs[function["id"]] = program
+        return program
 
     def _call(self, function: sqlite3.Row, order: Order, execution_id: str, limit: int) -> Call:
         keys, lifetime = self._server.keys, function["timeout"] + TOKENS_OUTLIVE_S
@@ -206,7 +221,7 @@ class Executor:
             deployment = functions.active_deployment(self._server, function)
             if deployment is not None and deployment.entrypoint:
                 known.add(function["id"])
-                self._runner.warm(function["id"], functions.program(self._server, function, deployment))
+                self._runner.warm(function["id"], self._program(function, deployment))
         self._runner.keep_only(known)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -167,7 +166,7 @@ class Pool:
         self._waiting.append(job)
         self._offer()
         self.fill()
-        loop.call_later(RELIEF_S, self._relieve)
+        loop.call_later(RELIEF_S, self._relieve, job)
         return job.result
 
     def fill(self) -> None:
@@ -227,10 +226,12 @@ class Pool:
         child.retiring = True
         child.send({"type": "retire"})
 
-    def _relieve(self) -> None:
+    def _relieve(self, job: _Job) -> None:
+        if job not in self._waiting:
+            return
         active = self._active()
         all_held = all(child.ready and child.jobs for child in active)
-        if self._waiting and all_held and not self._spawning and len(active) < self._size + EXTRA_CHILDREN:
+        if all_held and not self._spawning and len(active) < self._size + EXTRA_CHILDREN:
             self._start_child()
 
     def _start_child(self) -> None:
@@ -295,11 +296,12 @@ class Pool:
             child.kill()
 
     async def _converse(self, child: _Child) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                header = await child.reader.readexactly(runtime.LENGTH.size)
-                body = await child.reader.readexactly(runtime.LENGTH.unpack(header)[0])
-                self._receive(child, json.loads(body))
+        buffer = bytearray()
+        with contextlib.suppress(ConnectionError):
+            while part := await child.reader.read(262144):
+                buffer += part
+                for message in runtime.take_messages(buffer):
+                    self._receive(child, message)
 
     def _receive(self, child: _Child, message: dict[str, Any]) -> None:
         kind = message["type"]

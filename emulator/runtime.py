@@ -20,6 +20,7 @@ import inspect
 import io
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -45,6 +46,18 @@ def encode(message: Mapping[str, Any]) -> bytes:
     """One message as it travels: four bytes of length, big endian, then JSON."""
     body = json.dumps(message, separators=(",", ":")).encode()
     return LENGTH.pack(len(body)) + body
+
+
+def take_messages(buffer: bytearray) -> list[Message]:
+    """Removes the whole messages from the beginning of `buffer` and returns them."""
+    messages: list[Message] = []
+    while len(buffer) >= LENGTH.size:
+        end = LENGTH.size + LENGTH.unpack_from(buffer)[0]
+        if len(buffer) < end:
+            break
+        messages.append(json.loads(buffer[LENGTH.size : end]))
+        del buffer[:end]
+    return messages
 
 
 class Request:
@@ -122,6 +135,11 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        self._buffer = bytearray()
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self._connection.fileno()
 
     def send(self, message: Message) -> None:
         """Sends one message; ends this process where the server is gone."""
@@ -131,23 +149,24 @@ class Channel:
             except OSError:
                 end_process_group()
 
-    def receive(self) -> Message | None:
-        """The next message, or None where the server is gone."""
-        header = self._exactly(LENGTH.size)
-        body = self._exactly(LENGTH.unpack(header)[0]) if header else None
-        return json.loads(body) if body is not None else None
+    def received(self) -> list[Message]:
+        """The messages that have come in whole, at once; ends this process where the server is gone."""
+        try:
+            part = self._connection.recv(262144, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except OSError:
+            part = b""
+        if not part:
+            end_process_group()
+        self._buffer += part
+        return take_messages(self._buffer)
 
-    def _exactly(self, size: int) -> bytes | None:
-        parts = bytearray()
-        while len(parts) < size:
-            try:
-                part = self._connection.recv(size - len(parts))
-            except OSError:
-                part = b""
-            if not part:
-                return None
-            parts += part
-        return bytes(parts)
+    def wait_for_end(self) -> None:
+        """Blocks until the server has closed its end or died."""
+        watch = select.poll()
+        watch.register(self._connection, 0)  # nothing but the hang-up, which is always reported
+        watch.poll()
 
 
 class Log:
@@ -271,17 +290,21 @@ class Worker:
         """Takes executions until retired and done with those it has."""
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._end_with_server, daemon=True).start()
         self._report_modules()
+        self._loop.add_reader(self._channel, self._receive)
         self._listen_for_tokens()
         self._channel.send({"type": "ready", "loaded": self._main is not None})
         await self._done.wait()
 
-    def _listen(self) -> None:
+    def _end_with_server(self) -> None:
         # A thread of its own: it notices the server's death even while an endless loop holds the event loop.
-        while (message := self._channel.receive()) is not None:
-            self._loop.call_soon_threadsafe(self._handle, message)
+        self._channel.wait_for_end()
         end_process_group()
+
+    def _receive(self) -> None:
+        for message in self._channel.received():
+            self._handle(message)
 
     def _listen_for_tokens(self) -> None:
         if not self._retired:
