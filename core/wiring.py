@@ -84,7 +84,8 @@ def build_engines() -> Engines:
     return Engines(
         voice=EspeakVoice(),
         pictures={"cards": cards},
-        clip=MotionClips(cards.layers_of),
+        # cards know their layers; any other picture is moved as one
+        clip=MotionClips(lambda shot: cards.layers(shot.brief) if shot.picture.suffix == cards.suffix else None),
         film=FfmpegFilm(),
     )
 
