@@ -66,6 +66,7 @@ class Settings:
     request_seconds: float = _setting(
         "SCENEWRIGHT_REQUEST_SECONDS", 20.0, "s", "how long one call to Appwrite may take"
     )
+    data_dir: str = _setting("SCENEWRIGHT_DATA", ".scenewright", "path", "folder of all that the local stack keeps")
     work_dir: str = _setting("SCENEWRIGHT_WORK_DIR", "", "path", "scratch folder of renderers; empty: the system's")
     ffmpeg: str = _setting("SCENEWRIGHT_FFMPEG", "", "path", "the ffmpeg to use; empty: the packaged one")
     log_level: str = _setting("SCENEWRIGHT_LOG_LEVEL", "INFO", "level", "how much is logged: DEBUG, INFO or WARNING")

@@ -15,7 +15,7 @@ from core.settings import Settings
 
 RENDER_URL_SETTING = "render_url"  # id of the row in the settings table
 _SECONDS = (3.0, 5.0)  # to connect, to be answered: a worker only notes the job down
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def check_render_url(url: str) -> str:
@@ -25,7 +25,7 @@ def check_render_url(url: str) -> str:
         InvalidInputError: field render_url.
     """
     parts = urlsplit(url.strip())
-    safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     if not parts.hostname or not safe:
         raise InvalidInputError(
             f"The render server's address must be https://... (http only on this machine), not {url[:80]!r}.",

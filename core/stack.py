@@ -1,0 +1,425 @@
+"""The local stack: the embedded Appwrite server, its schema and a render server, as processes on one data folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import http.client
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from core.errors import InvalidInputError, MissingToolError, UnavailableError
+from core.schema import FUNCTION
+from core.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVER, WORKER, SETUP = "appwrite", "worker", "setup"  # names of the processes and of their logs
+HOST = "127.0.0.1"
+_READY_SECONDS = 30.0
+_STOP_SECONDS = 3.0
+_POLL_SECONDS = 0.02
+_LOG_BYTES = 5_000_000  # a log that has grown beyond this is set aside when the stack starts
+
+# Linux tells a child that its parent died; run before the child's own program
+_TIE = "import ctypes; ctypes.CDLL(None).prctl(1, 15);" if sys.platform == "linux" else ""
+_PROGRAMS = {
+    SERVER: "from emulator.__main__ import main; raise SystemExit(main())",
+    WORKER: "from core.cli_worker import main; main()",
+}
+
+
+@dataclass
+class Stack:
+    """A running local stack. `settings` reach it with its server key; `started`: by this very call."""
+
+    data: Path
+    settings: Settings
+    started: bool
+    pids: dict[str, int]
+    _users: IO[bytes] = field(repr=False)  # holds a shared lock: whoever has one keeps the stack in use
+    _children: list[subprocess.Popen[bytes]] = field(default_factory=list, repr=False)
+
+    def dead(self) -> str:
+        """The name of a process that has ended by itself, else ""."""
+        for child in self._children:
+            child.poll()  # an ended child counts as alive until it is waited for
+        known = _read(self.data).get("processes", {})
+        return next((name for name, entry in known.items() if not _lives(entry)), "")
+
+    def in_use(self) -> bool:
+        """Whether another command works with this stack."""
+        try:
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+        return False
+
+    def stop(self, *, wait: bool = True) -> None:
+        """Let go of the stack; the call that started it ends its processes.
+
+        Args:
+            wait: first wait until no other command uses it.
+        """
+        if self.started:
+            while wait and self.in_use() and not self.dead():
+                time.sleep(0.2)
+            with _locked(self.data):
+                _end(self.data, self._children)
+        self._users.close()
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def start(
+    data: Path,
+    port: int | None = None,
+    workers: int = 0,
+    *,
+    settings: Settings | None = None,
+    detached: bool = False,
+) -> Stack:
+    """Start the stack on a data folder, or join the one that runs there.
+
+    Args:
+        data: folder of all its state; made if missing.
+        port: of the server; None: the one it had before, else a free one.
+        workers: render processes, 0: as the settings say.
+        settings: what the renderer and the function get beside the addresses; default: the environment.
+        detached: it goes on when this process ends, until `stop_running`.
+
+    Raises:
+        MissingToolError: the folder cannot be written (not_writable), the disk is full.
+        InvalidInputError: the port is taken (port_taken) or another than that of the running stack.
+        UnavailableError: a process did not come up; the sentence names its log.
+    """
+    wanted = settings or Settings.from_env()
+    if workers:
+        wanted = replace(wanted, workers=workers)
+    with writable(data, "data"):
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (data / "logs").mkdir(exist_ok=True)
+        users = (data / "users").open("ab")
+        with _locked(data):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            known = _read(data)
+            if _healthy(known):
+                _same_port(known, port)
+                return _joined(data, wanted, known, users)
+            _end(data, [])
+            return _Launch(data, wanted, known, detached).run(port, users)
+
+
+def running(data: Path, settings: Settings | None = None) -> Stack | None:
+    """The stack that runs on this folder, or None; nothing is started."""
+    known = _read(data)
+    if not _healthy(known):
+        return None
+    users = (data / "users").open("ab")
+    fcntl.flock(users, fcntl.LOCK_SH)
+    return _joined(data, settings or Settings.from_env(), known, users)
+
+
+def stop_running(data: Path) -> bool:
+    """End the processes of this folder's stack, whoever started them; False when there were none."""
+    if not any(_lives(entry) for entry in _read(data).get("processes", {}).values()):
+        return False
+    with _locked(data):
+        _end(data, [])
+    return True
+
+
+def _joined(data: Path, wanted: Settings, known: Mapping[str, Any], users: IO[bytes]) -> Stack:
+    pids = {name: int(entry["pid"]) for name, entry in known["processes"].items()}
+    return Stack(data, _reached(wanted, known), False, pids, users)
+
+
+def _reached(settings: Settings, known: Mapping[str, Any]) -> Settings:
+    """Settings that reach the stack these facts describe."""
+    return replace(
+        settings,
+        endpoint=known["endpoint"],
+        project_id=known["project"],
+        api_key=known["key"],
+        render_url=known["render_url"],
+        render_token=known["render_token"],
+        renderer="http",
+    )
+
+
+@dataclass
+class _Launch:
+    """One start: what is known of the last one, and the processes so far."""
+
+    data: Path
+    settings: Settings
+    known: dict[str, Any]
+    detached: bool
+    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def run(self, port: int | None, users: IO[bytes]) -> Stack:
+        port = self._server_port(port)
+        facts = {
+            "endpoint": f"http://{HOST}:{port}/v1",
+            "project": self.settings.project_id,
+            "render_url": f"http://{HOST}:{_free_port(_port_of(self.known.get('render_url', '')))}",
+            "render_token": self.known.get("render_token") or secrets.token_urlsafe(24),
+            "key": self.known.get("key", ""),
+        }
+        ready_file = self.data / "ready.json"
+        ready_file.unlink(missing_ok=True)
+        try:
+            self._spawn(SERVER, self._server_arguments(port, ready_file), {})
+            if facts["key"]:  # known from an earlier start: both come up at the same time
+                self._start_worker(facts)
+            self._wait(SERVER, ready_file.exists)
+            facts |= {"key": json.loads(ready_file.read_text())["key"]}
+            ready_file.unlink()
+            self._spawn(SETUP, [str(ROOT / "scripts" / "setup_db.py"), "--with-variables"], _all_of(facts, self))
+            if WORKER not in self.children:
+                self._start_worker(facts)
+            self._wait_for_setup()
+            self._wait(WORKER, lambda: _answers(f"{facts['render_url']}/health"))
+        except BaseException:
+            _kill([c.pid for c in self.children.values()], list(self.children.values()))
+            raise
+        kept = {name: self.children[name] for name in (SERVER, WORKER)}
+        _write(self.data / "stack.json", facts | {"processes": {n: _entry(c.pid) for n, c in kept.items()}})
+        pids = {name: child.pid for name, child in kept.items()}
+        children = list(kept.values())
+        return Stack(self.data, _reached(self.settings, facts), not self.detached, pids, users, children)
+
+    def _server_port(self, port: int | None) -> int:
+        if port is None:
+            return _free_port(_port_of(self.known.get("endpoint", "")))
+        if port and _free_port(port) != port:
+            raise InvalidInputError(
+                f"Port {port} is taken by another program or not allowed; choose another with --port.",
+                code="port_taken",
+                field="port",
+            )
+        return port or _free_port(0)
+
+    def _server_arguments(self, port: int, ready_file: Path) -> list[str]:
+        return [
+            *("--data", str((self.data / "appwrite").resolve()), "--port", str(port), "--host", HOST),
+            *("--project", self.settings.project_id, "--source", f"{FUNCTION}={ROOT}"),
+            *("--ready-file", str(ready_file.resolve())),
+        ]
+
+    def _start_worker(self, facts: Mapping[str, str]) -> None:
+        port = _port_of(facts["render_url"])
+        self._spawn(WORKER, ["--host", HOST, "--port", str(port)], _reached(self.settings, facts).to_env())
+
+    def _spawn(self, name: str, arguments: list[str], env: Mapping[str, str]) -> None:
+        """Start one process in a group of its own, its complaints in its log."""
+        program = _PROGRAMS.get(name)
+        tie = "" if self.detached else _TIE
+        command = [sys.executable, "-c", tie + program, *arguments] if program else [sys.executable, *arguments]
+        log = _log_of(self.data, name)
+        if log.exists() and log.stat().st_size > _LOG_BYTES:
+            log.replace(log.with_suffix(".old.log"))
+        with log.open("ab") as out:
+            self.children[name] = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # the server's one line there holds its key
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def _wait(self, name: str, ready: Any) -> None:
+        """Wait until a process is ready. Raises UnavailableError when it ends or takes too long."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while not ready():
+            if self.children[name].poll() is not None or time.monotonic() > deadline:
+                raise self._failed(name)
+            time.sleep(_POLL_SECONDS)
+
+    def _wait_for_setup(self) -> None:
+        try:
+            code = self.children[SETUP].wait(_READY_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise self._failed(SETUP) from error
+        if code != 0:
+            raise self._failed(SETUP)
+
+    def _failed(self, name: str) -> UnavailableError:
+        log = _log_of(self.data, name)
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+        said = f": {lines[-1].strip()[:300]}" if lines else ""
+        return UnavailableError(f"The local stack did not start ({name}{said}); see {log}.", code="stack_failed")
+
+
+def _all_of(facts: Mapping[str, str], launch: _Launch) -> dict[str, str]:
+    """Every setting spelled out, so that one that returned to its default does so in the function too."""
+    settings = _reached(launch.settings, facts)
+    values = {f.metadata["env"]: str(getattr(settings, f.name)) for f in fields(settings)}
+    return {name: value for name, value in values.items() if value}
+
+
+def _log_of(data: Path, name: str) -> Path:
+    return data / "logs" / f"{name}.log"
+
+
+def log_files(data: Path) -> list[Path]:
+    """The logs of this folder's stack."""
+    return sorted((data / "logs").glob("*.log"))
+
+
+# ---- what is known of a stack
+
+
+def _read(data: Path) -> dict[str, Any]:
+    try:
+        known = json.loads((data / "stack.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _write(path: Path, value: object) -> None:
+    """Write JSON that others cannot read, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(value, file, indent=1)
+    part.replace(path)
+
+
+def _healthy(known: Mapping[str, Any]) -> bool:
+    processes = known.get("processes", {})
+    if not processes or not all(_lives(entry) for entry in processes.values()):
+        return False
+    return _answers(f"{known['endpoint']}/ping") and _answers(f"{known['render_url']}/health")
+
+
+def _same_port(known: Mapping[str, Any], port: int | None) -> None:
+    if port and port != _port_of(known["endpoint"]):
+        raise InvalidInputError(
+            f"The local stack runs already, on port {_port_of(known['endpoint'])}: stop it first (`scenewright down`).",
+            code="already_running",
+            field="port",
+        )
+
+
+def _answers(url: str) -> bool:
+    """Whether a server answers at all, whatever it says."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port, timeout=2)
+    try:
+        connection.request("GET", parts.path)
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _port_of(url: str) -> int:
+    return urlsplit(url).port or 0
+
+
+def _free_port(preferred: int) -> int:
+    """The preferred port if it can be had, else any free one."""
+    for port in (preferred, 0):
+        with contextlib.suppress(OSError, OverflowError), socket.create_server((HOST, port)) as listener:
+            return int(listener.getsockname()[1])
+    raise UnavailableError("This machine has no free port.", code="no_free_port")
+
+
+@contextlib.contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    """One start or stop of a stack at a time."""
+    with (data / "lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def writable(path: Path, option: str) -> Iterator[None]:
+    """Turn the system's refusals to write to `path`, which `--option` names, into sentences."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise MissingToolError("The disk is full; free some space and try again.", code="disk_full") from error
+        raise MissingToolError(
+            f"{path} cannot be written ({error.strerror}); choose another place with --{option}.",
+            code="not_writable",
+            field=option,
+        ) from error
+
+
+# ---- processes
+
+
+def _birth(pid: int) -> str:
+    """When a process was started, so that a reused number is not taken for it; "" when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "" if Path("/proc/self").exists() else _birth_by_ps(pid)
+    columns = stat.rpartition(")")[2].split()
+    return "" if columns[0] == "Z" else columns[19]
+
+
+def _birth_by_ps(pid: int) -> str:
+    """The same where there is no /proc."""
+    command = ["ps", "-o", "state=,lstart=", "-p", str(pid)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return "" if said.startswith("Z") else said.partition(" ")[2].strip()
+
+
+def _entry(pid: int) -> dict[str, Any]:
+    return {"pid": pid, "born": _birth(pid)}
+
+
+def _lives(entry: Mapping[str, Any]) -> bool:
+    born = entry.get("born")
+    return bool(born) and _birth(int(entry["pid"])) == born
+
+
+def _end(data: Path, children: list[subprocess.Popen[bytes]]) -> None:
+    """End what stack.json names, and keep its addresses and key for the next start."""
+    known = _read(data)
+    _kill([int(e["pid"]) for e in known.get("processes", {}).values() if _lives(e)], children)
+    if known:
+        _write(data / "stack.json", known | {"processes": {}})
+
+
+def _kill(pids: list[int], children: list[subprocess.Popen[bytes]]) -> None:
+    """SIGTERM, and SIGKILL for who is still there after a while; whole process groups."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, number)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while any(_birth(pid) for pid in pids) and time.monotonic() < deadline:
+            for child in children:
+                child.poll()
+            time.sleep(_POLL_SECONDS)
+        pids = [pid for pid in pids if _birth(pid)]
+        if not pids:
+            break
+    for child in children:
+        child.poll()
