@@ -188,8 +188,7 @@ class _Act:
                 return Pose(-nature.heading[0] * way * reach * 2, -nature.heading[1] * way * reach * 2)
             case Role.PANEL:
                 reach = DRIFT * self._short * layer.depth
-                grown = 0.985 + 0.015 * (course if self._nears else 1 - course)
-                return Pose(nature.heading[0] * way * 2 * reach, nature.heading[1] * way * 2 * reach, grown)
+                return Pose(nature.heading[0] * way * 2 * reach, nature.heading[1] * way * 2 * reach)
             case Role.HERO | Role.ACCENT:
                 return self._floating(layer, nature, n, course)
             case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import cos, radians, sin
+from math import cos, floor, radians, sin
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from core.media.layers import Layer, Pixels, Role, grain
 
 cv2.setNumThreads(1)  # clips are made in parallel, one process per core
 
+_SLIDING = frozenset({Role.PANEL, Role.TEXT})  # these never turn or grow, and shifting is cheap
 _FINE = 128  # steps per grey level of the ground before it is dithered to whole levels
 _R, _G, _B = 0.2126, 0.7152, 0.0722  # BT.709 luma
 _Y, _C = 219 / 255, 224 / 255  # limited range
@@ -30,7 +31,10 @@ _TO_YUVA = np.vstack([np.hstack([_TO_YUV[:, :3], _TO_YUV[:, 3:] / 255]), [0, 0, 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a layer stands in one frame, against its rest: canvas px, times, degrees clockwise."""
+    """Where a layer stands in one frame, against its rest: canvas px, times, degrees clockwise.
+
+    Lines, panels and texts only shift: their scale and angle stay 1 and 0.
+    """
 
     dx: float = 0.0
     dy: float = 0.0
@@ -41,16 +45,14 @@ class Pose:
 REST = Pose()
 
 
-@dataclass(slots=True)
-class _Laid:
-    """A sprite as it was last warped, ready to be blended."""
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """A piece of one plane, ready to be blended at (x, y) of it."""
 
-    pose: Pose
     x: int
     y: int
-    luma: Pixels  # premultiplied
-    luma_clear: Pixels  # 255 - alpha
-    chroma: tuple[Pixels, Pixels, Pixels]  # U, V premultiplied, 255 - alpha; half size
+    above: Pixels  # premultiplied
+    clear: Pixels  # 255 - alpha
 
 
 class Stage:
@@ -60,7 +62,7 @@ class Stage:
         self._canvas = canvas
         self._layers = list(layers)
         self._planes = [_planes(layer) for layer in layers]
-        self._laid: dict[int, _Laid | None] = {}
+        self._laid: dict[int, tuple[Pose, tuple[_Plane, ...]]] = {}  # sprites as they were last placed
         height, width = canvas.height, canvas.width
         if any(layer.role is Role.GROUND for layer in layers):
             noise = (grain((height, width)) + 0.7) * _FINE
@@ -135,18 +137,17 @@ class Stage:
         cv2.add(y, cv2.addWeighted(across[:-1], 1 - fy, across[1:], fy, 0), dst=y)
 
     def _sprite(self, number: int, pose: Pose, into: tuple[Pixels, Pixels, Pixels]) -> None:
-        """Blend a sprite where it is; one that stands still is warped once."""
-        if number not in self._laid or (laid := self._laid[number]) is None or laid.pose != pose:
-            laid = self._laid[number] = _warped(self._canvas, self._layers[number], self._planes[number][0], pose)
-        if laid is None:
-            return
-        height, width = laid.luma.shape
-        y, u, v = into
-        _blend(y[laid.y : laid.y + height, laid.x : laid.x + width], laid.luma, laid.luma_clear)
-        rows = slice(laid.y // 2, (laid.y + height) // 2)
-        columns = slice(laid.x // 2, (laid.x + width) // 2)
-        _blend(u[rows, columns], laid.chroma[0], laid.chroma[2])
-        _blend(v[rows, columns], laid.chroma[1], laid.chroma[2])
+        """Blend a sprite where it is; one that stands still is placed once."""
+        last = self._laid.get(number)
+        if last is None or last[0] != pose:
+            layer, planes = self._layers[number], self._planes[number]
+            place = _slid if layer.role in _SLIDING else _warped
+            last = self._laid[number] = (pose, place(self._canvas, layer, planes, pose))
+        for plane, piece in zip(into, last[1], strict=False):  # none when nothing of it is to be seen
+            height, width = piece.above.shape
+            below = plane[piece.y : piece.y + height, piece.x : piece.x + width]
+            cv2.multiply(below, piece.clear, dst=below, scale=1 / 255)
+            cv2.add(below, piece.above, dst=below)
 
 
 def views(frame: Pixels, canvas: Canvas) -> tuple[Pixels, Pixels, Pixels]:
@@ -176,7 +177,15 @@ def _planes(layer: Layer) -> tuple[Pixels, ...]:
         return y, *(cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (u, v))
     if layer.role is Role.LINES:
         return (cv2.convertScaleAbs(layer.pixels, alpha=_Y),)
-    return (cv2.transform(layer.pixels, _TO_YUVA),)
+    sprite = cv2.transform(layer.pixels, _TO_YUVA)
+    if layer.role not in _SLIDING:
+        return (sprite,)
+    even = (sprite.shape[0] % 2, sprite.shape[1] % 2)
+    sprite = cv2.copyMakeBorder(sprite, 2, 2 + even[0], 2, 2 + even[1], cv2.BORDER_CONSTANT)
+    half = cv2.resize(sprite, (sprite.shape[1] // 2, sprite.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    luma, clear = cv2.extractChannel(sprite, 0), cv2.bitwise_not(cv2.extractChannel(sprite, 3))
+    _, u, v, alpha = cv2.split(half)
+    return luma, clear, u, v, cv2.bitwise_not(alpha)
 
 
 def _inverse(layer: Layer, pose: Pose, source: Pixels, zoom: tuple[float, float]) -> Pixels:
@@ -190,10 +199,11 @@ def _inverse(layer: Layer, pose: Pose, source: Pixels, zoom: tuple[float, float]
     return np.column_stack([linear, start])
 
 
-def _warped(canvas: Canvas, layer: Layer, source: Pixels, pose: Pose) -> _Laid | None:
-    """Warp a sprite into its even-edged bounding box; None when nothing of it is to be seen."""
+def _warped(canvas: Canvas, layer: Layer, planes: tuple[Pixels, ...], pose: Pose) -> tuple[_Plane, ...]:
+    """Warp a sprite into its even-edged bounding box; empty when nothing of it is to be seen."""
+    (source,) = planes
     if pose.scale < 0.02:
-        return None
+        return ()
     c, s = abs(cos(radians(pose.angle))), abs(sin(radians(pose.angle)))
     k = pose.scale / layer.density
     width, height = source.shape[1] * k, source.shape[0] * k
@@ -202,16 +212,48 @@ def _warped(canvas: Canvas, layer: Layer, source: Pixels, pose: Pose) -> _Laid |
     x0, x1 = max(0, int(x - half_w) // 2 * 2), min(canvas.width, -(-int(x + half_w + 1) // 2) * 2)
     y0, y1 = max(0, int(y - half_h) // 2 * 2), min(canvas.height, -(-int(y + half_h + 1) // 2) * 2)
     if x0 >= x1 or y0 >= y1:
-        return None
+        return ()
     matrix = _inverse(layer, Pose(pose.dx - x0, pose.dy - y0, pose.scale, pose.angle), source, (1.0, 1.0))
     warped = cv2.warpAffine(source, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     half = cv2.resize(warped, ((x1 - x0) // 2, (y1 - y0) // 2), interpolation=cv2.INTER_AREA)
     luma, clear = cv2.extractChannel(warped, 0), cv2.bitwise_not(cv2.extractChannel(warped, 3))
     _, u, v, alpha = cv2.split(half)
-    return _Laid(pose, x0, y0, luma, clear, (u, v, cv2.bitwise_not(alpha)))
+    faint = cv2.bitwise_not(alpha)
+    return (
+        _Plane(x0, y0, luma, clear),
+        _Plane(x0 // 2, y0 // 2, u, faint),
+        _Plane(x0 // 2, y0 // 2, v, faint),
+    )
 
 
-def _blend(below: Pixels, above: Pixels, clear: Pixels) -> None:
-    """Lay a premultiplied plane over another, in place."""
-    cv2.multiply(below, clear, dst=below, scale=1 / 255)
-    cv2.add(below, above, dst=below)
+def _slid(canvas: Canvas, layer: Layer, planes: tuple[Pixels, ...], pose: Pose) -> tuple[_Plane, ...]:
+    """Shift a sprite by any fraction of a pixel; a fifth of the work of warping it."""
+    luma, clear, u, v, faint = planes
+    left = layer.x + pose.dx - layer.pixels.shape[1] / 2 - 2
+    top = layer.y + pose.dy - layer.pixels.shape[0] / 2 - 2
+    pieces: list[_Plane] = []
+    for above, see_through, half in ((luma, clear, 1), (u, faint, 2), (v, faint, 2)):
+        size = (canvas.width // half, canvas.height // half)
+        x, y, moved = _shifted(above, left / half, top / half, size)
+        if moved.size == 0:
+            return ()
+        if half == 2 and len(pieces) == 2:
+            pieces.append(_Plane(x, y, moved, pieces[1].clear))
+        else:
+            pieces.append(_Plane(x, y, moved, _shifted(see_through, left / half, top / half, size)[2]))
+    return tuple(pieces)
+
+
+def _shifted(plane: Pixels, left: float, top: float, size: tuple[int, int]) -> tuple[int, int, Pixels]:
+    """The part of a plane that falls on a target of `size` when its corner is at (left, top): x, y and the pixels."""
+    x, y = floor(left), floor(top)
+    fx, fy = left - x, top - y
+    x0, x1 = max(0, x + 1), min(size[0], x + plane.shape[1])
+    y0, y1 = max(0, y + 1), min(size[1], y + plane.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return 0, 0, plane[:0, :0]
+    part = plane[y0 - y - 1 : y1 - y, x0 - x - 1 : x1 - x]
+    across = cv2.addWeighted(part[:, 1:], 1 - fx, part[:, :-1], fx, 0) if fx else part[:, 1:]
+    if fy:
+        return x0, y0, cv2.addWeighted(across[1:], 1 - fy, across[:-1], fy, 0)
+    return x0, y0, np.ascontiguousarray(across[1:])
