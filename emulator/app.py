@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from emulator import accounts, auth, buckets, executions, files, functions, origins, realtime, tokens, wire
+from emulator import accounts, auth, buckets, executions, files, functions, origins, realtime, tokens, unserved, wire
 from emulator.database import Database
 from emulator.errors import AppwriteError
 from emulator.events import Bus
@@ -37,7 +37,7 @@ class App:
 
     def __init__(self, server: Server) -> None:
         self.state = State(server)
-        self._router = Router(ROUTES)
+        self._router = Router((*ROUTES, *unserved.ROUTES))
         self._hub = realtime.Hub(server)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

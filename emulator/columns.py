@@ -85,9 +85,10 @@ class Column:
     @property
     def row_bytes(self) -> int:
         """What this column takes of MariaDB's 65,535 bytes per row."""
-        if self.array or self.kind in TEXT_SIZES or self.kind in SPATIAL:
+        if self.array or self.kind in TEXT_SIZES:
             return 20
-        fixed = {"integer": 8 if self._wide else 4, "bigint": 8, "float": 8, "boolean": 1, "datetime": 19}
+        fixed = {"integer": 8 if self._wide else 4, "bigint": 8, "float": 8, "boolean": 1, "datetime": 7}
+        fixed.update(point=25, line=20, polygon=20)
         if self.kind in fixed:
             return fixed[self.kind]
         size = FORMAT_SIZES.get(self.kind, self.size)

@@ -111,6 +111,15 @@ def _query(read: object, depth: int) -> Query:
     return Query(method, attribute, tuple(values))
 
 
+def parse_selection(written: Sequence[str]) -> list[Query]:
+    """The queries of a request for one row, which can only select. Raises general_query_invalid."""
+    queries = parse(written)
+    for query in queries:
+        if query.method != "select":
+            raise _invalid(f"Query method {query.method} is not allowed for a single row.")
+    return queries
+
+
 def compile_plan(table: Table, queries: Sequence[Query]) -> Plan:
     """The SQL of these queries on this table. Raises general_query_invalid, general_cursor_not_found."""
     plan = Plan()

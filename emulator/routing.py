@@ -3,42 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import unquote
 
+from emulator import unserved
 from emulator.errors import AppwriteError
 from emulator.wire import Handler
 
 PREFIX = "/v1"
-# First words of Appwrite's own paths: below them an unserved route is "not implemented here", elsewhere unknown.
-_APPWRITE_SERVICES = frozenset(
-    {
-        *("account", "activities", "advisor", "apps", "assistant", "avatars", "backups", "console", "databases"),
-        *(
-            "documentsdb",
-            "domains",
-            "embeddings",
-            "functions",
-            "graphql",
-            "health",
-            "locale",
-            "messaging",
-            "migrations",
-        ),
-        *(
-            "mongo",
-            "mysql",
-            "oauth2",
-            "organization",
-            "postgresql",
-            "presences",
-            "project",
-            "projects",
-            "proxy",
-            "sites",
-        ),
-        *("storage", "tablesdb", "teams", "tokens", "users", "vcs", "vectorsdb", "waf", "webhooks"),
-    }
-)
 
 
 class Router:
@@ -59,17 +29,17 @@ class Router:
             node.handlers[method] = (handler, tuple(names))
 
     def match(self, method: str, path: str) -> tuple[Handler, dict[str, str]]:
-        """The handler and its path parameters; HEAD is served by GET.
+        """The handler and its path parameters; `path` is decoded, so no parameter holds a slash; GET serves HEAD.
 
-        Raises general_route_not_found, or general_not_implemented (501) naming an Appwrite route that is not served.
+        Raises general_route_not_found, or general_not_implemented (501) for a service that is not served at all.
         """
         if not path.startswith(PREFIX + "/"):
             raise _not_found()
-        segments = [unquote(segment) for segment in path[len(PREFIX) + 1 :].rstrip("/").split("/")]
+        segments = path[len(PREFIX) + 1 :].rstrip("/").split("/")
         found = self._root.find(segments, 0, "GET" if method == "HEAD" else method)
+        if found is None and segments[0] in unserved.SERVICES - self._root.children.keys():
+            return unserved.refuse, {}
         if found is None:
-            if segments[0] in _APPWRITE_SERVICES:
-                raise AppwriteError("general_not_implemented", f"{method} {path} is not served by this server.", 501)
             raise _not_found()
         (handler, names), values = found
         return handler, dict(zip(names, values, strict=True))

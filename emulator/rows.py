@@ -16,7 +16,7 @@ from emulator.database import Database, pack, unpack
 from emulator.errors import AppwriteError, invalid_argument
 from emulator.events import row_event
 from emulator.families import Family, family_of
-from emulator.queries import Plan, after_cursor, compile_plan, order_by, parse
+from emulator.queries import Plan, after_cursor, compile_plan, order_by, parse, parse_selection
 from emulator.schema import Table
 from emulator.server import Server, server_of
 from emulator.wire import Body
@@ -205,7 +205,7 @@ async def get(request: Request) -> Response:
     caller = await authenticate(request)
     caller.require_scope(*family_of(request).scopes("row", "read"))
     call = Call(request, server_of(request), caller)
-    plan = compile_plan(call.table, parse(wire.list_parameter(request, "queries")))
+    plan = compile_plan(call.table, parse_selection(wire.list_parameter(request, "queries")))
     row_id = request.path_params["row"]
     row = call.find(row_id)
     if row is None or not call.row_allows(row, "read"):

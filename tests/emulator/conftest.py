@@ -52,10 +52,12 @@ class Running:
         sent = {"x-appwrite-project": self.project, **named}
         return requests.request(method, self.endpoint + path, json=body, headers=sent, timeout=30)
 
-    def socket(self, query: str = "", **headers: str) -> ClientConnection:
-        """A realtime socket; `query` follows the project."""
+    @contextmanager
+    def socket(self, query: str = "", **headers: str) -> Iterator[ClientConnection]:
+        """An open realtime socket; `query` follows the project."""
         url = f"{self.endpoint.replace('http', 'ws', 1)}/realtime?project={self.project}{query}"
-        return connect(url, additional_headers=headers, ping_interval=None)
+        with connect(url, additional_headers=headers, ping_interval=None) as socket:
+            yield socket
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,137 @@
+"""Routes of Appwrite below the services served here that this server does not serve: they answer 501, not 404."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from emulator.errors import AppwriteError
+from emulator.wire import Handler
+
+# First words of the paths of services that are not served at all.
+SERVICES = frozenset(
+    {
+        *("activities", "advisor", "apps", "assistant", "avatars", "backups", "console", "documentsdb", "domains"),
+        *("embeddings", "graphql", "health", "locale", "messaging", "migrations", "mongo", "mysql", "oauth2"),
+        *("organization", "postgresql", "presences", "project", "projects", "proxy", "sites", "teams", "tokens"),
+        *("storage", "vcs", "vectorsdb", "waf", "webhooks"),
+    }
+)
+
+_PATHS = """
+GET /account/consents
+DELETE,GET /account/consents/{}
+GET /account/consents/{}/tokens
+DELETE,GET /account/consents/{}/tokens/{}
+GET /account/identities
+DELETE /account/identities/{}
+GET /account/memberships
+PATCH /account/mfa
+DELETE,POST,PUT /account/mfa/authenticators/{}
+POST,PUT /account/mfa/challenges
+GET /account/mfa/factors
+GET,PATCH,POST /account/mfa/recovery-codes
+GET,POST /account/passkeys
+DELETE,GET,PATCH /account/passkeys/{}
+PUT /account/passkeys/{}/verification
+PATCH /account/phone
+POST,PUT /account/recovery
+POST,PUT /account/recovery/otp
+POST /account/sessions/id-token
+PUT /account/sessions/magic-url
+PUT /account/sessions/phone
+PATCH /account/status
+POST /account/tokens/email
+POST /account/tokens/magic-url
+GET /account/tokens/oauth2/{}
+POST,PUT /account/tokens/passkey
+POST /account/tokens/phone
+POST,PUT /account/verifications/email
+POST,PUT /account/verifications/email/otp
+POST,PUT /account/verifications/phone
+GET,POST /databases/transactions
+DELETE,GET,PATCH /databases/transactions/{}
+POST /databases/transactions/{}/operations
+POST /databases/{}/collections/{}/attributes/relationship
+PATCH /databases/{}/collections/{}/attributes/relationship/{}
+POST /databases/{}/collections/{}/documents/query
+GET /functions/runtimes
+GET /functions/specifications
+PATCH /functions/{}/deployment
+GET,POST /functions/{}/deployments
+POST /functions/{}/deployments/template
+POST /functions/{}/deployments/vcs
+DELETE,GET /functions/{}/deployments/{}
+GET /functions/{}/deployments/{}/download
+PATCH /functions/{}/deployments/{}/status
+GET /tablesdb/specifications
+GET,POST /tablesdb/transactions
+DELETE,GET,PATCH /tablesdb/transactions/{}
+POST /tablesdb/transactions/{}/operations
+POST /tablesdb/{}/failovers
+GET,POST /tablesdb/{}/migrations
+DELETE,GET /tablesdb/{}/migrations/{}
+POST /tablesdb/{}/migrations/{}/cutovers
+GET /tablesdb/{}/operations
+GET /tablesdb/{}/replicas
+GET /tablesdb/{}/status
+POST /tablesdb/{}/tables/{}/columns/relationship
+PATCH /tablesdb/{}/tables/{}/columns/relationship/{}
+POST /tablesdb/{}/tables/{}/rows/query
+POST /users/argon2
+POST /users/bcrypt
+GET /users/identities
+DELETE /users/identities/{}
+POST /users/md5
+POST /users/phpass
+POST /users/scrypt
+POST /users/scrypt-modified
+POST /users/sha
+PATCH /users/{}/email
+PATCH /users/{}/impersonator
+GET /users/{}/memberships
+PATCH /users/{}/mfa
+DELETE /users/{}/mfa/authenticators/{}
+GET /users/{}/mfa/challenges/{}
+GET /users/{}/mfa/factors
+GET,PATCH,PUT /users/{}/mfa/recovery-codes
+GET /users/{}/passkeys
+DELETE,GET,PATCH /users/{}/passkeys/{}
+PATCH /users/{}/password
+PATCH /users/{}/phone
+GET /users/{}/prefs
+DELETE /users/{}/sessions/{}
+GET,POST /users/{}/targets
+DELETE,GET,PATCH /users/{}/targets/{}
+PATCH /users/{}/verification/phone
+GET /databases/usage
+GET /databases/{}/usage
+GET /databases/{}/logs
+GET /databases/{}/collections/{}/usage
+GET /databases/{}/collections/{}/logs
+GET /databases/{}/collections/{}/documents/{}/logs
+GET /tablesdb/usage
+GET /tablesdb/{}/usage
+GET /tablesdb/{}/tables/{}/usage
+GET /tablesdb/{}/tables/{}/logs
+GET /tablesdb/{}/tables/{}/rows/{}/logs
+GET /account/logs
+GET /users/usage
+GET /users/{}/logs
+GET /functions/usage
+GET /functions/{}/usage
+"""
+
+
+async def refuse(request: Request) -> Response:
+    """Says that Appwrite has this route and this server has not."""
+    raise AppwriteError(
+        "general_not_implemented", f"{request.method} {request.scope['path']} is not served by this server.", 501
+    )
+
+
+ROUTES: list[tuple[str, str, Handler]] = [
+    (method, path, refuse)
+    for methods, path in (line.split() for line in _PATHS.split("\n") if line)
+    for method in methods.split(",")
+]
