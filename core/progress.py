@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,6 +56,13 @@ def current_scene(scenes: Sequence[Scene], scene_count: int) -> int:
     return min(open_numbers, default=scene_count)
 
 
+def merged_shares(shares: Mapping[str, float], scene: int, share: float, scenes: Sequence[Scene]) -> dict[str, float]:
+    """How much of each unfinished scene is made, by number: one's own beside what other renderers told."""
+    unfinished = {str(s.scene_number) for s in scenes if s.status is not SceneStatus.RENDERED}
+    told = {number: made for number, made in shares.items() if number in unfinished}
+    return told | ({str(scene): round(share, 2)} if str(scene) in unfinished else {})
+
+
 @dataclass
 class _Wanted:
     """What the work says of itself; the reporting thread reads it."""
@@ -72,7 +80,7 @@ class Reporter:
 
     def __init__(self, parts: Parts, video: Video, *, expected_seconds: float, started_at: datetime) -> None:
         self._parts = parts
-        self._video = video
+        self._video_id = video.id
         self._attempt = video.attempt
         self._status = video.status
         self._expected = expected_seconds
@@ -84,7 +92,7 @@ class Reporter:
         self._scene: Scene | None = None
         self._beat_at = parts.clock.now()
         self._written_at = parts.clock.now()
-        self._written: tuple[int, str, int] = (0, "", 0)
+        self._told: tuple[float, str, int] = (0.0, "", 0)
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
     def __enter__(self) -> Reporter:
@@ -142,70 +150,56 @@ class Reporter:
             self.advance_scene(beat_at=now)
             self._beat_at = now
 
-    def _state(self) -> tuple[int, str, int]:
-        wanted = self._wanted
-        if self._status is VideoStatus.COMBINING:
-            return combining_progress(wanted.share), wanted.sentence, self._video.scene_count
-        scenes = self._parts.store.scenes(self._video.id)
-        made = sum(s.status is SceneStatus.RENDERED for s in scenes)
-        in_hand = wanted.share if wanted.scene else 0.0
-        progress = rendering_progress(self._video.scene_count, made + in_hand)
-        return progress, wanted.sentence, current_scene(scenes, self._video.scene_count)
-
     def _write(self) -> None:
-        progress, sentence, scene = self._state()
         now = self._parts.clock.now()
-        if (progress, sentence, scene) == self._written and now - self._written_at < timedelta(seconds=_QUIET_SECONDS):
+        wanted = replace(self._wanted)
+        told = (round(wanted.share, 2), wanted.sentence, wanted.scene)
+        if told == self._told and now - self._written_at < timedelta(seconds=_QUIET_SECONDS):
             return
-        self._video = write_progress(
-            self._parts,
-            self._video.id,
-            self._attempt,
-            self._status,
-            progress=progress,
-            stage=sentence,
-            current_scene=scene,
-            elapsed=(now - self._started).total_seconds(),
-            expected=self._expected,
-        )
-        self._written, self._written_at = (progress, sentence, scene), now
+        self._write_once(wanted, (now - self._started).total_seconds())
+        self._told, self._written_at = told, now
 
+    def _write_once(self, wanted: _Wanted, elapsed: float) -> None:
+        """One progress write, which is the video's heartbeat too; another renderer's write meanwhile: read again.
 
-def write_progress(
-    parts: Parts,
-    video_id: str,
-    attempt: int,
-    status: VideoStatus,
-    *,
-    progress: int,
-    stage: str,
-    current_scene: int,
-    elapsed: float,
-    expected: float,
-) -> Video:
-    """One progress write: reads the video, keeps the higher number, and is the video's heartbeat.
+        Raises:
+            StoppedError: the video is not in this call's status and attempt any more.
+        """
+        for _ in range(_CONFLICT_TRIES):
+            try:
+                video = self._parts.store.get_video(self._video_id)
+            except NotFoundError as error:
+                raise StoppedError("The video was deleted.") from error
+            if video.attempt != self._attempt or video.status is not self._status:
+                raise StoppedError(f"The video is {video.status} in attempt {video.attempt}.")
+            changes = self._changes(video, wanted, elapsed)
+            try:
+                self._parts.store.advance(video, **changes)
+            except ConflictError:
+                continue
+            return
 
-    Raises:
-        StoppedError: the video is not in `status` and `attempt` any more.
-    """
-    for _ in range(_CONFLICT_TRIES):
-        try:
-            video = parts.store.get_video(video_id)
-        except NotFoundError as error:
-            raise StoppedError("The video was deleted.") from error
-        if video.attempt != attempt or video.status is not status:
-            raise StoppedError(f"The video is {video.status} in attempt {video.attempt}.")
+    def _changes(self, video: Video, wanted: _Wanted, elapsed: float) -> dict[str, Any]:
+        changes: dict[str, Any] = {}
+        if self._status is VideoStatus.COMBINING:
+            progress, scene = combining_progress(wanted.share), video.scene_count
+        else:
+            scenes = self._parts.store.scenes(video.id)
+            scene = current_scene(scenes, video.scene_count)
+            handle = dict(json.loads(video.handle or "{}"))
+            shares = merged_shares(handle.get("shares", {}), wanted.scene, wanted.share, scenes)
+            changes["handle"] = json.dumps(handle | {"shares": shares})
+            made = sum(s.status is SceneStatus.RENDERED for s in scenes)
+            progress = rendering_progress(video.scene_count, made + sum(shares.values()))
+        # several renderers tell of their scenes; the watcher hears of the one that is looked for first
+        heard = wanted.sentence and (self._status is VideoStatus.COMBINING or wanted.scene <= scene)
         progress = max(progress, video.progress)
-        due = parts.clock.now() + timedelta(seconds=parts.settings.stale_seconds)
-        try:
-            return parts.store.advance(
-                video,
-                progress=progress,
-                stage=stage or video.stage,
-                current_scene=max(current_scene, video.current_scene),
-                eta_seconds=eta_seconds(progress, elapsed, expected),
-                due_at=due,
-            )
-        except ConflictError:
-            continue  # another renderer of the same video wrote; read again
-    return video
+        due = self._parts.clock.now() + timedelta(seconds=self._parts.settings.stale_seconds)
+        return {
+            **changes,
+            "progress": progress,
+            "stage": wanted.sentence if heard else video.stage,
+            "current_scene": max(scene, video.current_scene),
+            "eta_seconds": eta_seconds(progress, elapsed, self._expected),
+            "due_at": due,
+        }
