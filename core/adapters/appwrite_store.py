@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import secrets
@@ -268,7 +269,8 @@ class AppwriteFiles:
         if there and there.complete and there.bytes == size:
             return there
         if there:
-            with_retries(lambda: self._client.call("delete", self._path(bucket_id, file_id)), f"file {file_id}")
+            with contextlib.suppress(NotFoundError):  # deleted by a call whose answer was lost
+                with_retries(lambda: self._client.call("delete", self._path(bucket_id, file_id)), f"file {file_id}")
 
         def send() -> Any:
             params = {
