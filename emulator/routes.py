@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator import account, buckets, contents, executions, files, functions, rows, tables, tokens, users, wire
+from emulator import account, buckets, bulk, contents, executions, files, functions, rows, tables, tokens, users, wire
 from emulator.columns import KINDS
 from emulator.families import both
 
@@ -51,9 +51,9 @@ _TWO_FAMILIES: list[tuple[str, str, wire.Handler]] = [
     ("DELETE", _TABLE + "/indexes/{key}", tables.delete_index),
     ("POST", _TABLE + "/rows", rows.create),
     ("GET", _TABLE + "/rows", rows.list_rows),
-    ("PUT", _TABLE + "/rows", rows.upsert_many),
-    ("PATCH", _TABLE + "/rows", rows.update_many),
-    ("DELETE", _TABLE + "/rows", rows.delete_many),
+    ("PUT", _TABLE + "/rows", bulk.upsert),
+    ("PATCH", _TABLE + "/rows", bulk.update),
+    ("DELETE", _TABLE + "/rows", bulk.delete),
     ("GET", _ROW, rows.get),
     ("PUT", _ROW, rows.upsert),
     ("PATCH", _ROW, rows.update),
