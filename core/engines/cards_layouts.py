@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from core.documents import Canvas
-from core.engines.cards_text import Face, Setting, clean, face_for, fit, shorten
+from core.engines.cards_text import Face, Setting, clean, face_for, fit
 from core.ports import PictureBrief
 
 DRIFT = 0.016  # of the short side: how far at most motion carries an illustration; every gap to a text is wider
@@ -121,7 +121,7 @@ def _orbit(room: Box, mirrored: bool) -> list[Item]:
 def _bento(room: Box, mirrored: bool) -> list[Item]:
     """Three glass tiles, a large one and two small ones, an illustration in each."""
     gap = min(room.width, room.height) * 0.032
-    if room.width > room.height * 0.85:  # the small ones stand beside the large one
+    if room.width > room.height * 1.25:  # the small ones stand beside the large one
         small = (room.height - gap) / 2
         small_width = min(small * 1.1, room.width * 0.36)
         large = Box(room.x, room.y, min(room.width - small_width - gap, room.height * 1.55), room.height)
@@ -131,7 +131,7 @@ def _bento(room: Box, mirrored: bool) -> list[Item]:
         side_x = x if mirrored else large.right + gap
         tiles = [Box(side_x, room.y + i * (small + gap), small_width, small) for i in range(2)]
     else:
-        large_height = (room.height - gap) * 0.64
+        large_height = (room.height - gap) * 0.62
         large = Box(room.x, room.y, room.width, large_height)
         small = (room.width - gap) / 2
         rest = room.height - gap - large_height
@@ -201,20 +201,18 @@ def _sheet(room: Box, mirrored: bool) -> list[Item]:
     ]
 
 
-def _trio(room: Box, mirrored: bool) -> list[Item]:
-    """Hero and accents in a loose row without any frame, for cards whose title is the picture."""
-    side = min(room.height, room.width * 0.52)
-    big = 0.72 if mirrored else 0.28
-    hero = Box(room.x + big * (room.width - side), room.y + (room.height - side) / 2, side, side)
-    hero = replace(hero, x=room.x + (room.width - side if mirrored else 0.0))
-    free = room.width - side
-    first = min(side * 0.52, free * 0.52)
-    second = min(side * 0.40, free * 0.42)
-    x = room.x if mirrored else hero.right
+def _cluster(room: Box, mirrored: bool) -> list[Item]:
+    """Hero and accents close together without any frame, for cards whose title is the picture."""
+    side = min(room.height, room.width / 1.58)
+    first, second = side * 0.46, side * 0.36
+    left = room.x if mirrored else room.right - side * 1.58
+    hero = Box(left if mirrored else left + side * 0.58, room.y + (room.height - side) / 2, side, side)
+    near, far = (hero.right + side * 0.08, hero.right + side * 0.20) if mirrored else (left + side * 0.04, left)
+    turn = 1 if mirrored else -1
     return [
         Item("hero", hero),
-        Item("accent", Box(x + free * (0.10 if mirrored else 0.14), hero.bottom - first * 1.06, first, first), 8.0, 0),
-        Item("accent", Box(x + free * 0.88 - second, hero.y + side * 0.06, second, second), -10.0, 1),
+        Item("accent", Box(near, hero.bottom - first * 1.04, first, first), 9.0 * turn, 0),
+        Item("accent", Box(far, hero.y + side * 0.10, second, second), -10.0 * turn, 1),
     ]
 
 
@@ -225,10 +223,10 @@ ARTS: dict[str, Art] = {
     "disc": _disc,
     "polaroid": _polaroid,
     "sheet": _sheet,
-    "headline": _trio,
+    "headline": _cluster,
 }
 _CENTRED = frozenset({"orbit"})
-_SQUARE_BESIDE = frozenset({"disc", "polaroid", "sheet"})  # on a square canvas the art stands beside the text
+_SQUARE_BESIDE = frozenset({"orbit", "disc", "polaroid", "sheet"})  # on a square canvas the art stands beside the text
 
 
 def layout_name(brief: PictureBrief) -> str:
@@ -260,7 +258,8 @@ def compose(brief: PictureBrief, layout: str) -> Composition:
     else:
         room, text = _stacked(brief, safe, title, face, centred=layout in _CENTRED)
         art = ARTS[layout](room, mirrored)
-    art = [_bled(item, canvas, beside, mirrored) if item.kind == "sheet" else item for item in art]
+    if art[0].kind == "sheet":
+        art = _bled(art, canvas, beside=beside, mirrored=mirrored)
     hero = next(item for item in art if item.kind == "hero")
     return Composition(layout, (*art, *text), hero.box.centre)
 
@@ -312,13 +311,13 @@ def _headline(brief: PictureBrief, safe: Box, title: str, face: Face) -> tuple[B
     s = brief.canvas.short_side
     align = "right" if face.right_to_left else "left"
     if brief.canvas.width > brief.canvas.height:
-        art_width = safe.width * 0.34
+        art_width = safe.width * 0.42
         gap = s * 0.08
         width = safe.width - art_width - gap
         items, used = _text(brief, Box(0, 0, width, safe.height), title, face, round(s * 0.15), align)
         x = safe.x + (art_width + gap if face.right_to_left else 0)
         art_x = safe.x if face.right_to_left else safe.right - art_width
-        height = min(safe.height, art_width * 0.72)
+        height = min(safe.height, art_width * 0.64)
         room = Box(art_x, safe.y + (safe.height - height) / 2, art_width, height)
         return room, [_moved(item, x, safe.y + (safe.height - used) / 2) for item in items]
     square = brief.canvas.width == brief.canvas.height
@@ -326,7 +325,7 @@ def _headline(brief: PictureBrief, safe: Box, title: str, face: Face) -> tuple[B
     share = 0.58 if square else 0.56
     largest = round(s * (0.115 if square else 0.148))
     items, used = _text(brief, Box(safe.x, 0, safe.width, safe.height * share), title, face, largest, align)
-    art_height = min(safe.height - used - gap, safe.width * 0.56)
+    art_height = min(safe.height - used - gap, safe.width * 0.60)
     top = safe.y + (safe.height - used - gap - art_height) * 0.45
     room = Box(safe.x, top + used + gap, safe.width, art_height)
     return room, [_moved(item, 0, top) for item in items]
@@ -360,7 +359,8 @@ def _chip(brief: PictureBrief, column: Box, align: str) -> Item:
     face = face_for(film or number, 640)
     padding = s * 0.084  # the dot and the round ends
     room = column.width - padding - face.width(f" · {number}", size)
-    film = shorten(film, face, size, room) if clean(brief.title) != clean(brief.film_title) else ""
+    if clean(brief.title) == clean(brief.film_title) or face.width(film, size) > room:
+        film = ""
     words = f"{film} · {number}" if film else f"{number} / {max(brief.count, brief.number):02d}"
     setting = Setting((words,), size, face)
     width = setting.width + padding
@@ -381,13 +381,19 @@ def _moved(item: Item, dx: float, dy: float) -> Item:
     return replace(item, box=replace(item.box, x=item.box.x + dx, y=item.box.y + dy))
 
 
-def _bled(item: Item, canvas: Canvas, beside: bool, mirrored: bool) -> Item:
-    """The sheet, stretched over the edges of the canvas: above and to the sides, or above and to one side."""
+def _bled(art: list[Item], canvas: Canvas, *, beside: bool, mirrored: bool) -> list[Item]:
+    """The sheet stretched over the edges of the canvas (above and to one side or both), the rest centred on it."""
+    sheet, *rest = art
     bleed = canvas.short_side * 0.05
-    below = item.box.bottom + canvas.short_side * 0.012
-    left = -bleed if not beside or mirrored else item.box.x
-    right = item.box.right if beside and mirrored else canvas.width + bleed
-    return replace(item, box=Box(left, -bleed, right - left, below + bleed), index=int(beside))
+    bottom = sheet.box.bottom + canvas.short_side * 0.012
+    left = 0.0 if not beside or mirrored else sheet.box.x
+    right = sheet.box.right if beside and mirrored else float(canvas.width)
+    dx = (left + right) / 2 - sheet.box.centre[0]
+    dy = (canvas.height * 0.03 + bottom) / 2 - sheet.box.centre[1]
+    x0 = left - bleed if left == 0 else left
+    x1 = right + bleed if right == canvas.width else right
+    whole = replace(sheet, box=Box(x0, -bleed, x1 - x0, bottom + bleed), index=int(beside))
+    return [whole, *(_moved(item, dx, dy) for item in rest)]
 
 
 def _inside(box: Box, room: Box) -> Box:

@@ -94,7 +94,7 @@ def lines(canvas: Canvas, palette: Palette, focus: tuple[float, float], seed: in
     thickness = max(1, round(s * 2 / 1080))
     for i in range(16):
         radius = s * (0.085 + 0.060 * i)
-        strength = (46 if palette.light else 26) * max(0.18, 1 - i * 0.056)
+        strength = (36 if palette.light else 26) * max(0.18, 1 - i * 0.056)
         centre = (round(cx * 16), round(cy * 16))
         cv2.circle(out, centre, round(radius * 16), (strength,), thickness, cv2.LINE_AA, shift=4)
     return out
@@ -237,7 +237,7 @@ def chip(item: Item, palette: Palette, s: float) -> Pixels:
     out = coloured((pill * (0.09 if palette.light else 0.17)).astype(np.uint8), tint)
     dot = round(height * 0.25)
     middle = height // 2
-    right_to_left = item.align == "right"
+    right_to_left = item.setting.face.right_to_left
     dot_x = round(width - s * 0.030 - dot) if right_to_left else round(s * 0.024)
     spot = out[middle - dot // 2 : middle - dot // 2 + dot, dot_x : dot_x + dot]
     spot[:] = over(coloured(rounded(dot, dot, dot / 2), palette.glows[1]), spot)

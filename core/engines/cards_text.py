@@ -14,6 +14,7 @@ from PIL import ImageFont
 from core.engines.fonts import INTER, family_for, is_right_to_left
 
 _LINE_STEP = 1.1  # distance of baselines in type sizes
+_VOWELS = frozenset("aeiouyäöüáéíóúàèìòùâêîôûãõåæøœаеёиоуыэюяіїє")
 _CLOSING = "、。，．！？）」』】〕：；・ー々ゝ"  # never begin a line with one
 
 
@@ -105,19 +106,6 @@ def fit(text: str, face: Face, width: float, height: float, largest: int, smalle
         size = min(size - 1, round(size * 0.96))
 
 
-def shorten(text: str, face: Face, size: int, width: float) -> str:
-    """The text, or as many of its first words as fit, with an ellipsis."""
-    if face.width(text, size) <= width:
-        return text
-    words = text.split()
-    while len(words) > 1:
-        words.pop()
-        short = " ".join(words).rstrip(",;:-–·") + "…"
-        if face.width(short, size) <= width:
-            return short
-    return ""
-
-
 def _fits(lines: list[str], face: Face, size: int, height: float) -> bool:
     """Whether the lines fit the height."""
     return Setting(tuple(lines), size, face).height <= height
@@ -170,19 +158,21 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _hyphenated(word: str, face: Face, size: int, width: float) -> list[str]:
-    """A word cut into parts that fit, never leaving fewer than three letters alone where it can be helped."""
+    """A word cut into parts that fit, if possible before a syllable, the last part not too short."""
     parts: list[str] = []
     hyphen = "" if face.right_to_left else "-"
     while face.width(word, size) > width and len(word) > 1:
-        cut = next(
-            (n for n in range(len(word) - 1, 1, -1) if face.width(word[:n] + hyphen, size) <= width),
-            1,
-        )
-        if 0 < len(word) - cut < 3 and cut > 4:
-            cut -= 3 - (len(word) - cut)
+        longest = next((n for n in range(len(word) - 1, 1, -1) if face.width(word[:n] + hyphen, size) <= width), 1)
+        near = [n for n in range(longest, max(1, longest - 7), -1) if len(word) - n >= 4 and _opens_syllable(word, n)]
+        cut = near[0] if near else longest
         parts.append(word[:cut] + hyphen)
         word = word[cut:]
     return [*parts, word]
+
+
+def _opens_syllable(word: str, n: int) -> bool:
+    """Whether a syllable probably begins at letter `n`: a consonant before a vowel, after at least two letters."""
+    return n >= 2 and word[n].lower() not in _VOWELS and word[n + 1 : n + 2].lower() in _VOWELS
 
 
 @lru_cache(maxsize=64)

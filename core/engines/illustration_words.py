@@ -8,10 +8,9 @@ from __future__ import annotations
 
 ENGLISH: dict[str, str] = {
     "nature": """
-🌋 volcan* magma lava erupt* caldera
-⛰️ mountain peak hill alps himalaya* summit cliff ridge
-🌊 ocean sea wave tsunami tide* marine surf
-🏞️ river stream valley creek landscape
+🌋 volcan* magma lava erupt* caldera ash
+⛰️ mountain peak hill alps himalaya* summit cliff ridge valley landscape
+🌊 ocean sea wave tsunami tide* marine surf river stream creek
 🌳 tree oak trunk nature natural environment*
 🌲 forest* wood pine conifer wilderness
 🌱 grow* seed sprout* growth begin* plant germinat* sapling*
@@ -27,12 +26,10 @@ ENGLISH: dict[str, str] = {
 🌪️ tornado* hurricane cyclone* whirl* chaos chaotic
 ❄️ snow* frost* cold winter* freez* frozen
 🧊 ice glacier* iceberg* arctic antarctic* polar
-☁️ cloud*
+☁️ cloud* fog* mist* haze
 🌈 rainbow* spectrum hope*
-☀️ sun sunny sunlight sunshine summer solar daylight
-🌅 sunrise dawn morning
-🌇 sunset dusk evening
-💨 wind* breeze air breath* gas gases vapor* vapour* steam* exhale*
+☀️ sun sunny sunlight sunshine summer solar daylight sunrise dawn morning sunset
+💨 wind* breeze air breath* gas gases vapor* vapour* steam* exhale* smoke* dust*
 🏖️ beach* coast* shore*
 🏝️ island* tropic*
 🪨 rock stone boulder mineral geolog* crust
@@ -138,17 +135,15 @@ ENGLISH: dict[str, str] = {
 ☢️ radioactiv* radiation*
 💥 explo* blast* burst* boom* collision* collid* impact*
 🫧 bubble* foam* soap*
-🌫️ fog* mist* ash smoke* dust*
 🪞 mirror* reflect*
-🌀 spiral* vortex* swirl* cycle* black_hole hypnot*
+🌀 spiral* vortex* swirl* cycle* black_hole hypnot* galax* milky
 🧫 petri* culture_dish
 """,
     "space": """
 🚀 rocket* launch* start* startup* spacecraft takeoff mission* boost*
 🛰️ satellite* orbit* gps
-🪐 planet* saturn jupiter mars venus neptune uranus exoplanet*
-🌌 galax* universe* milky cosmos cosmic* space interstellar infinit*
-🌙 moon* night* lunar sleep* dream* crescent
+🪐 planet* saturn jupiter mars venus neptune uranus exoplanet* universe* cosmos cosmic* space interstellar infinit*
+🌙 moon* night* lunar sleep* dream* crescent dusk evening
 ⭐ star stars famous celebrit* favorite favourite
 ☄️ comet* asteroid* meteor*
 👽 alien* extraterrestrial*
@@ -253,8 +248,7 @@ ENGLISH: dict[str, str] = {
 🚩 milestone* red_flag mark
 """,
     "people": """
-❤️ love* heart* romance* affection* care caring kind kindness emotion* feel* feeling*
-👪 family families parent*
+❤️ love* heart* romance* affection* care caring kind kindness emotion* feel* feeling* family families parent*
 👶 baby babies infant* newborn* birth* born
 🧒 child* kid
 👵 grandmother* elder*
@@ -357,10 +351,8 @@ ENGLISH: dict[str, str] = {
 🚗 car cars driv* automobile* vehicle* traffic*
 🚌 bus buses public_transport
 🚆 train trains railway* locomotive* rail subway* metro*
-🛣️ road* highway* motorway*
-🌉 bridge* golden_gate
-🏙️ city cities urban* town* downtown* metropolis*
-🏢 building* headquarter*
+🛣️ road* highway* motorway* bridge*
+🏢 building* headquarter* city cities urban* town* downtown* metropolis*
 🗽 america* new_york liberty statue_of_liberty
 🗼 paris eiffel* tower* france french
 🎡 london ferris* carnival*

@@ -45,7 +45,7 @@ MORE: dict[str, str] = {
 🔍 such* find* gefunden entdeck* unters*
 🚀 rakete* start*
 🪐 planet* saturn jupiter mars
-🌌 universum* weltall galaxie* kosmos
+🪐 universum* weltall galaxie* kosmos
 🌙 mond* nacht* schlaf* traum träum*
 ⭐ stern* berühmt*
 💻 computer* software* programm*
@@ -72,7 +72,7 @@ MORE: dict[str, str] = {
 🎯 ziel* fokus
 💬 sprech* sprache* gespräch* wort wörter
 ❤️ liebe* herz* gefühl*
-👪 familie* eltern
+❤️ familie* eltern
 👥 mensch* leute gesellschaft* gruppe*
 🏆 gewinn* gewann sieg* meister* turnier* weltmeister*
 💪 stark* stärke* muskel* mühe übung*
@@ -83,7 +83,7 @@ MORE: dict[str, str] = {
 🍳 koch* küche rezept*
 ✈️ flug* flieg* flugzeug*
 🚗 auto autos fahr*
-🏙️ stadt städte
+🏢 stadt städte
 🎨 kunst* mal* farbe*
 🎵 musik* lied* ton töne
 ⚽ fußball*
@@ -113,7 +113,7 @@ MORE: dict[str, str] = {
 ⏳ tiempo* esper*
 🔍 busc* encontr* descubr*
 🪐 planeta*
-🌌 universo* galaxia* espacio*
+🪐 universo* galaxia* espacio*
 🌙 luna* noche* dorm* sueño*
 ⭐ estrella*
 💻 ordenador* computador* programa*
@@ -128,7 +128,7 @@ MORE: dict[str, str] = {
 🩺 salud* médic*
 ☕ café*
 🍽️ comida* comer
-🏙️ ciudad*
+🏢 ciudad*
 🎨 arte* pint* color*
 🎵 música* canción*
 ⚽ fútbol*
@@ -158,7 +158,7 @@ MORE: dict[str, str] = {
 ⏳ temps attend* patien*
 🔍 cherch* trouv* découv*
 🪐 planète*
-🌌 univers* galaxie* espace*
+🪐 univers* galaxie* espace*
 🌙 lune* nuit* dorm* rêve*
 ⭐ étoile*
 💻 ordinateur* logiciel* programm*
@@ -173,7 +173,7 @@ MORE: dict[str, str] = {
 🩺 santé* médecin*
 ☕ café*
 🍽️ nourriture* manger repas
-🏙️ ville*
+🏢 ville*
 🎨 art arts peint* couleur*
 🎵 musique* chanson*
 ⚽ football*
@@ -202,7 +202,7 @@ MORE: dict[str, str] = {
 🕌 مسجد إسلام*
 ❤️ حب قلب
 👥 ناس مجتمع إنسان
-🏙️ مدينة مدن
+🏢 مدينة مدن
 💻 حاسوب برنامج
 🩺 صحة طبيب
 """,
@@ -211,16 +211,16 @@ MORE: dict[str, str] = {
 FALLBACK: dict[str, str] = {
     "nature": "🌍 🌿 ☀️ 🌊 ⛰️ 🌸 🦋 🌈",
     "money": "💰 📈 🪙 🏦 💡 🎯 🌱 🔑",
-    "science": "🔬 🧪 🧬 💡 ⚛️ 🔭 🧠 🧲",
-    "space": "🚀 🪐 ✨ 🔭 🌙 ⭐ 🛰️ 🌌",
+    "science": "🔬 🧪 🧬 💡 🧫 🔭 🧠 🧲",
+    "space": "🚀 🪐 ✨ 🔭 🌙 ⭐ 🛰️ 💫",
     "tech": "💻 ⚙️ 💡 🛰️ 🤖 🔋 🔑 🌐",
     "history": "📜 🗺️ 🏛️ 🧭 ⏳ 🏺 👑 🕯️",
     "learning": "📚 💡 ✏️ 🎯 🧩 🔍 🎓 📝",
     "people": "🤝 ❤️ 💡 🎈 🌟 🎉 💬 🌱",
     "health": "🩺 💧 🍎 ☀️ 🌿 ❤️ 🫀 ⏳",
     "food": "🍽️ 🌿 🧂 🍋 🔥 🍯 🌾 🍓",
-    "travel": "🧭 🗺️ ✈️ 🧳 🌍 🌅 🎫 ⛰️",
-    "art": "🎨 🎵 ✨ 🎬 🎭 💡 🖼️ 🎈",
+    "travel": "🧭 🗺️ ✈️ 🧳 🌍 🎈 🎫 ⛰️",
+    "art": "🎨 🎵 ✨ 🎬 🎭 💡 🎻 🎈",
     "sport": "🏆 🎯 💪 ⏱️ 🥇 ⚡ 🎉 👟",
     "": "✨ 💡 🧭 🧩 🔭 📖 🎬 🎈 🗺️ 🔑 🌟 🪁",
 }  # of each theme what never looks wrong; without a theme, what can open any story

@@ -18,6 +18,7 @@ from core.engines.illustration_words_more import FALLBACK, MORE
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _UNSPACED = frozenset({"zh", "ja", "ko"})  # no spaces, or particles glued to the word: names are sought inside the text
 _FIELD_WEIGHTS = (3.0, 2.0, 1.0)  # title, prompt, narration
+_SURE = 0.95  # from this score on a picture is preferred to one of the theme's set
 _NEWEST = 15.1  # emoji version that common fonts hold
 
 _NOT_PICTURES = re.compile(  # never an illustration: signs, buttons, hours, marks, and people drawn by sex or age
@@ -25,6 +26,9 @@ _NOT_PICTURES = re.compile(  # never an illustration: signs, buttons, hours, mar
     r"^(man|woman|boy|girl|merman)$|couple|kiss|family|hand|finger|fist|hole|dash|hundred|_suit$|ophiuchus|medium|"
     r"tone|fuck|poo|underwear|bikini|middle|restroom|toilet|cigarette|coffin|pistol|"
     r"^(aries|taurus|gemini|cancer|leo|virgo|libra|scorpio|sagittarius|capricorn|aquarius|pisces)$"
+)
+_FRAMED = frozenset(  # drawn as small square scenes and signs
+    "🌁🌃🌄🌅🌆🌇🌉🌌🌠🌫🎆🎇🎑🏙🏜🏞🗾👪🎦🔟🔠🔡🔤🔯🛗🛜🏧🕉☪☸✡☯☦♾ℹ☑🅰🅱🆎🅾🈁🈂"
 )
 _COMMON = frozenset(  # English words that are names of emoji, yet seldom mean the thing
     "link top back end on soon up new free cool ok info on collision sparkle dizzy exclamation label key hut date name "
@@ -34,7 +38,8 @@ _WEAK = frozenset(  # words that often stand in a text without being its matter
     "time start starts started make makes give gives given see seen watch rise rises rising watched open opens "
     "opened say says note notes key group groups team number record rule rules level ask asks asked fast world "
     "system process "
-    "human humans people control controls part build built power powerful work best step steps plan why question word "
+    "human humans people control part build built power powerful gone change life living first move moves "
+    "work best step steps plan why question word "
     "words never stop thank watching welcome hello view create creates created important wait second found find finds "
     "zeit jahre mensch menschen leute welt tiempo mundo gente monde temps gens".split()
 )
@@ -63,9 +68,10 @@ def choose(
     """
     ranked = _ranked((title, prompt, narration), language)
     filling = _filling(ranked, seed, f"{title} {prompt} {narration}")
-    order = [*ranked, *(e for e in filling if e not in ranked)]
+    sure = [e for e, score in ranked.items() if score >= _SURE]
+    order = list(dict.fromkeys([*sure, *(filling if sure else ()), *ranked, *filling]))
     hero = next((e for e in order if e not in avoid), order[0])
-    accents = [e for e in order if e != hero and not (e in avoid and e not in ranked)]
+    accents = [e for e in order if e != hero]
     return hero, accents[0], accents[1]
 
 
@@ -86,17 +92,17 @@ def theme(text: str, language: str) -> str:
     return _theme_of(_ranked((text, "", ""), language))
 
 
-def _ranked(fields: tuple[str, str, str], language: str) -> list[str]:
-    """The emoji of all fields' words, the best first."""
+def _ranked(fields: tuple[str, str, str], language: str) -> dict[str, float]:
+    """The emoji of all fields' words with their scores, the best first."""
     scores: dict[str, float] = {}
     for text, weight in zip(fields, _FIELD_WEIGHTS, strict=True):
         for match in _matches(text, language):
             early = 1 + 0.2 / (1 + match.position / 40)
             scores[match.emoji] = scores.get(match.emoji, 0.0) + weight * match.weight * early
-    return sorted(scores, key=lambda e: -scores[e])  # stable: equal scores keep the text's order
+    return dict(sorted(scores.items(), key=lambda pair: -pair[1]))  # stable: equal scores keep the text's order
 
 
-def _filling(ranked: list[str], seed: int, text: str) -> list[str]:
+def _filling(ranked: dict[str, float], seed: int, text: str) -> list[str]:
     """What may stand in where the words gave too little: the set of the theme most of them belong to."""
     pool = _plain(FALLBACK[_theme_of(ranked)]).split()
     digest = hashlib.sha256(f"{seed}:{text}".encode()).digest()
@@ -104,13 +110,13 @@ def _filling(ranked: list[str], seed: int, text: str) -> list[str]:
     return pool[start:] + pool[:start]
 
 
-def _theme_of(ranked: list[str]) -> str:
-    """The theme most of the emoji belong to; the best one's among equals."""
-    votes: dict[str, int] = {}
-    for found in ranked:
+def _theme_of(ranked: dict[str, float]) -> str:
+    """The theme most of the emoji belong to, each counting by its score."""
+    votes: dict[str, float] = {}
+    for found, score in ranked.items():
         name = _themes().get(found)
         if name is not None:
-            votes[name] = votes.get(name, 0) + 1
+            votes[name] = votes.get(name, 0.0) + score
     return max(votes, key=lambda name: votes[name]) if votes else ""
 
 
@@ -138,7 +144,8 @@ def _matches(text: str, language: str) -> Iterator[_Match]:
             continue
         found_one = index.find(word)
         if found_one is not None:
-            yield _Match(word, found_one[0], found_one[1] * (0.3 if word in _WEAK else 1.0), position)
+            weak = word in _WEAK or _singular(word) in _WEAK
+            yield _Match(word, found_one[0], found_one[1] * (0.2 if weak else 1.0), position)
 
 
 def _inside(text: str, tongue: str) -> Iterator[_Match]:
@@ -221,7 +228,7 @@ def _names(tongue: str) -> tuple[tuple[str, str], ...]:
         if facts["status"] == emoji.STATUS["fully_qualified"] and facts["E"] <= _NEWEST and _drawable(picture):
             english = str(facts["en"]).strip(":")
             name = str(facts.get(tongue, "")).strip(":").replace("_", " ").lower()
-            if name and not _NOT_PICTURES.search(english):
+            if name and not _NOT_PICTURES.search(english) and picture[0] not in _FRAMED:
                 found.append((name, _plain(picture)))
     return tuple(found)
 
