@@ -13,6 +13,8 @@ from core.status import TERMINAL, SceneStatus, VideoStatus
 FPS = 30  # frames per second; 48 000 Hz / 30 = 1 600 samples per frame, a whole number
 SAMPLE_RATE = 48_000  # Hz of every sound file
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+AUDIO_KBPS = 160  # AAC of the film
+_CONTAINER_BYTES_PER_SECOND = 1_200  # mp4 tables of one video and one audio track, generously
 CROSSFADE_FRAMES = 10  # overlap of two neighbouring scenes, a third of a second
 ASPECTS: dict[str, tuple[int, int]] = {"9:16": (9, 16), "16:9": (16, 9), "1:1": (1, 1)}
 SHORT_SIDES = (360, 480, 720, 1080)  # px, the choices of the option `resolution`
@@ -45,6 +47,16 @@ class Canvas:
         """The highest rate a film's picture may have, kbit/s: what makes its size a promise."""
         area = self.width * self.height / (1080 * 1920)
         return int(4000 * math.pow(area, 0.75))
+
+    def film_bytes(self, seconds: float, segments: int) -> int:
+        """What a film of that length, joined from so many segments, cannot exceed, in bytes.
+
+        Every segment begins with a full rate buffer of one second, so each may add a second's worth to what the
+        rate alone allows.
+        """
+        video = self.maxrate_kbps * 125 * (seconds + segments)
+        sound = (AUDIO_KBPS * 1.05 * 125 + _CONTAINER_BYTES_PER_SECOND) * (seconds + 1)
+        return round(video + sound) + 20_000
 
     @property
     def caption_band(self) -> tuple[int, int]:

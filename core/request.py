@@ -17,7 +17,6 @@ from core.text import estimate_seconds, speakable, split
 
 MIN_SCRIPT_CHARS = 60
 PACE_RANGE = (0.8, 1.4)  # how far the speed may be bent to meet a wished length
-_AUDIO_KBPS = 160
 _MARKUP = re.compile(r"<!doctype|<\s*(html|head|body|script|style|div|p|span|table|iframe)\b[^>]*>", re.IGNORECASE)
 _ENVELOPE = frozenset({"topic", "description", "script", "userId", "idempotency_key"})
 _OPTION_NAMES = frozenset(f.name for f in fields(Options))
@@ -150,19 +149,14 @@ def options_of(raw: Mapping[str, Any], choices: Choices) -> Options:
     )
 
 
-def expected_bytes(canvas: Canvas, seconds: float) -> int:
-    """The most a film of that length can weigh: the encoder's own ceiling plus sound."""
-    return round(seconds * (canvas.maxrate_kbps + _AUDIO_KBPS) * 1000 / 8)
-
-
-def check_size(canvas: Canvas, seconds: float) -> None:
+def check_size(canvas: Canvas, seconds: float, scenes: int) -> None:
     """Refuse a film that would not fit its bucket, before anything is rendered.
 
     Raises:
         InvalidInputError: code film_too_large, naming the setting.
     """
     limit = int(bucket("final_videos")["maximumFileSize"])
-    expected = expected_bytes(canvas, seconds)
+    expected = canvas.film_bytes(seconds, 2 * scenes - 1)  # clips and the fades between them
     if expected > limit:
         raise InvalidInputError(
             f"The film would last about {seconds / 60:.0f} minutes and may weigh {expected // 10**6} MB, over the "
@@ -226,5 +220,5 @@ def validate(raw: object, choices: Choices) -> VideoRequest:
         )
     texts = [p.narration for p in pieces] if any(speakable(p.narration) for p in pieces) else [script]
     options = _paced(options, raw, texts)
-    check_size(options.canvas, estimate_seconds(texts, options.speed))
+    check_size(options.canvas, estimate_seconds(texts, options.speed), len(texts))
     return VideoRequest(topic, description, script, options)

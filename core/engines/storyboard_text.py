@@ -6,17 +6,17 @@ import re
 
 from core.documents import SceneSpec, Storyboard
 from core.engines.illustrations import keywords
-from core.text import Piece, sentences, split
 from core.errors import InvalidInputError
 from core.ports import StoryboardBrief
+from core.text import Piece, sentences, split
 
 _TITLE_CHARS = 38  # an on-screen title longer than this is cut at a word
 _TITLE_WORDS = 6
 _LEADING = frozenset("and but so then now also because however or yet und aber dann jetzt et mais alors y pero".split())
 _TRAILING = frozenset(
-    "a an the of in on at to for from with by and or but that which who is are was were be as than into its their his her "
-    "your our my this these those it they we you i not very so when while if der die das ein eine und oder von zu mit im in "
-    "le la les un une de des du et el los las y en con que".split()
+    "a an the of in on at to for from with by and or but that which who is are was were be as than into its their his "
+    "her your our my this these those it they we you i not very so when while if der die das ein eine und oder von zu "
+    "mit im in le la les un une de des du et el los las y en con que".split()
 )
 _DEFAULT_SCENES = ("Opening", "The idea", "A closer look", "What it means", "In short")
 

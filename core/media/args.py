@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.documents import FPS, SAMPLE_RATE, Canvas
+from core.documents import AUDIO_KBPS, FPS, SAMPLE_RATE, Canvas
 
 TIMESCALE = 15_360  # ticks per second of every video track; a multiple of 30: frames fall on whole ticks
-AUDIO_KBPS = 160  # AAC of the film
-_FULL_HD_KBPS = 6_000  # peak video rate at 1080 x 1920
-_CONTAINER_BYTES_PER_SECOND = 1_200  # mp4 tables of one video and one audio track, generously
 
 GLOBAL_ARGS = ("-hide_banner", "-nostdin", "-y")
 COLOUR_TAGS: dict[str, str] = {
@@ -20,29 +17,13 @@ COLOUR_TAGS: dict[str, str] = {
 }
 
 
-def video_maxrate_kbps(canvas: Canvas) -> int:
-    """Peak video rate in kbit/s: 6000 at 1080 x 1920, in proportion to the area, at least 400."""
-    return max(400, round(_FULL_HD_KBPS * canvas.width * canvas.height / (1080 * 1920)))
-
-
-def film_max_bytes(canvas: Canvas, frames: int, segments: int) -> int:
-    """Size in bytes that a film of `frames` frames joined from `segments` segments cannot exceed.
-
-    Every segment begins with a full rate buffer of one second (see `clip_output_args`), so each may add one
-    second's worth to what the rate alone allows.
-    """
-    seconds = frames / FPS
-    video = video_maxrate_kbps(canvas) * 125 * (seconds + segments)
-    return round(video + (AUDIO_KBPS * 1.2 * 125 + _CONTAINER_BYTES_PER_SECOND) * (seconds + 1)) + 20_000
-
-
 def clip_output_args(canvas: Canvas) -> dict[str, Any]:
     """Output options of every clip and every fade, for `ffmpeg.output(path, **...)`.
 
     They must be the same for all segments of a film: it is joined by stream copy. One thread each, because
     scenes are encoded in parallel; a single thread also makes the bytes repeatable.
     """
-    rate = video_maxrate_kbps(canvas)
+    rate = canvas.maxrate_kbps
     return {
         "f": "mp4",
         "vcodec": "libx264",
