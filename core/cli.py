@@ -5,16 +5,23 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from typer.core import TyperGroup
 
+from core import cli_view as view
 from core import stack as local
-from core.errors import ScenewrightError
+from core.cli_connect import connected, errors, folder_of
+from core.documents import Video
+from core.errors import InvalidInputError, RefusedError, ScenewrightError
 from core.settings import Settings
+from core.status import VideoStatus
 
 # ---- exit codes
 
@@ -28,7 +35,7 @@ _EXIT_CODES = {
     INTERRUPTED: "interrupted; the video can be resumed",
 }
 
-errors = Console(stderr=True, highlight=False)
+out = Console(highlight=False)
 
 
 def exit_code(error: ScenewrightError) -> int:
@@ -66,14 +73,179 @@ app = typer.Typer(
     help="A topic or a script in, a narrated and captioned video out.",
     epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in _EXIT_CODES.items()) + ".",
 )
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, one object per line.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="FILE.mp4 or a folder; default: a new name here.", show_default=False)
+]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of the local stack; default: SCENEWRIGHT_DATA or ./.scenewright.")
 ]
 
 
-def data_folder(data: Path | None) -> Path:
-    """The folder in force."""
-    return data or Path(Settings.from_env().data_dir)
+# ---- videos
+
+
+@app.command()
+def make(
+    topic: Annotated[str, typer.Argument(help="What the film is about; alone it needs a language model.")] = "",
+    script: Annotated[str | None, typer.Option("--script", "-s", help="Text file to be told; - for stdin.")] = None,
+    language: Annotated[str | None, typer.Option(help="Such as en, de, pt-BR.")] = None,
+    aspect: Annotated[str | None, typer.Option(help="9:16, 16:9 or 1:1.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Short side in px: 360, 480, 720 or 1080.")] = None,
+    voice: Annotated[str | None, typer.Option(help="As `scenewright voices` lists them.")] = None,
+    speed: Annotated[float | None, typer.Option(help="Of speech, 0.5 to 2.")] = None,
+    style: Annotated[str | None, typer.Option(help="As `scenewright styles` lists them.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Maker of the pictures.")] = None,
+    captions: Annotated[str | None, typer.Option(help="Style of the captions, or off.")] = None,
+    music: Annotated[Path | None, typer.Option(help="Sound file to play under the voice.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the film.")] = None,
+    target_seconds: Annotated[int | None, typer.Option(help="Wished length of the film.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Most it may cost, USD.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same pictures.")] = None,
+    out_file: Out = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make a video from a script or a topic. The last line on standard output is the path of the mp4."""
+    from core import cli_make as making
+
+    options = {"language": language, "aspect": aspect, "resolution": resolution, "voice": voice, "speed": speed}
+    options |= {"style": style, "engine": engine, "captions": captions, "title": title, "seed": seed}
+    options |= {"target_seconds": target_seconds, "max_cost_usd": max_cost}
+    text = making.read_script(script) if script else None
+    wish = making.Wish(topic, text, music, out_file, {k: v for k, v in options.items() if v is not None})
+    making.check_wish(wish, Settings.from_env())
+    with connected(data, start=True) as connection:
+        session = connection.session()
+        errors.print("Creating the video...")
+        video_id = making.create(connection, session, wish)
+        errors.print(f"Video created: {video_id}", markup=False)
+        with _resumable(video_id, data):
+            video = making.watch(connection, session, video_id, view.view_for(errors, out, as_json))
+            _finish(making.fetch(session, video, out_file) if _completed(video) else video, as_json)
+
+
+@app.command()
+def watch(video_id: str, out_file: Out = None, as_json: AsJson = False, data: Data = None) -> None:
+    """Watch a video of yours until it has ended, and fetch the film."""
+    from core import cli_make as making
+
+    with connected(data, start=True) as connection, _resumable(video_id, data):
+        session = connection.session()
+        video = making.watch(connection, session, video_id, view.view_for(errors, out, as_json))
+        _finish(making.fetch(session, video, out_file) if _completed(video) else video, as_json)
+
+
+@contextmanager
+def _resumable(video_id: str, data: Path | None) -> Iterator[None]:
+    """Say how to go on when a person stops watching."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        where = f" --data {data}" if data else ""
+        errors.print(
+            f"Stopped watching. Nothing is lost: `scenewright watch {video_id}{where}` goes on, and so does the work "
+            "whenever the stack runs.",
+            markup=False,
+            soft_wrap=True,
+        )
+        raise
+
+
+def _completed(video: Video) -> bool:
+    return video.status is VideoStatus.COMPLETED
+
+
+def _finish(result: Any, as_json: bool) -> None:
+    """Say how it ended, last of all the path."""
+    if isinstance(result, Video):
+        if as_json:
+            view.print_json(out, view.state(result))
+        sentence = result.error_message or f"The video was {result.status}."
+        show(ScenewrightError(sentence, code=result.error_code or str(result.status)))
+        raise typer.Exit(CANCELLED if result.status is VideoStatus.CANCELLED else FAILED)
+    files = {"film": str(result.film), **{kind: str(path) for kind, path in result.beside.items()}}
+    if as_json:
+        view.print_json(out, {**view.state(result.video), "duration_seconds": result.video.duration_seconds, **files})
+        return
+    errors.print(f"Completed: a film of {view.spoken_time(result.video.duration_seconds)}.", style="green")
+    for path in (*result.beside.values(), result.film):
+        out.print(str(path), markup=False, soft_wrap=True)
+
+
+@app.command()
+def status(video_id: str, as_json: AsJson = False, data: Data = None) -> None:
+    """Show one video with its scenes."""
+    with connected(data) as connection:
+        store = connection.store()
+        video, scenes = store.get_video(video_id), store.scenes(video_id)
+    if as_json:
+        view.print_json(out, view.state(video) | {"scenes": [view.scene_state(s) for s in scenes]})
+    else:
+        out.print(view.video_table(video, scenes))
+
+
+@app.command("list")
+def list_videos(
+    status: Annotated[str, typer.Option(help="Only videos of this status.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 25,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 seconds.")] = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """List the videos, the newest first."""
+    if status and status not in set(VideoStatus):
+        offered = ", ".join(VideoStatus)
+        raise InvalidInputError(f"`--status` must be one of {offered}.", code="unknown_value", field="status")
+    with connected(data) as connection:
+        store = connection.store()
+        owner = "" if connection.settings.api_key else connection.session().user_id
+        videos, total = store.list_videos(owner, status=status, limit=limit)
+        if as_json:
+            for video in videos:
+                view.print_json(out, view.state(video))
+            return
+        if not watch:
+            out.print(view.videos_table(videos, total))
+            return
+        with Live(view.videos_table(videos, total), console=out, auto_refresh=False) as live:
+            while True:
+                time.sleep(2)
+                live.update(view.videos_table(*store.list_videos(owner, status=status, limit=limit)), refresh=True)
+
+
+@app.command()
+def stats(data: Data = None) -> None:
+    """Count the videos by status."""
+    with connected(data) as connection:
+        store = connection.store()
+        owner = "" if connection.settings.api_key else connection.session().user_id
+        counts = [(str(s), str(store.list_videos(owner, status=s, limit=1)[1])) for s in VideoStatus]
+    out.print(view.pairs_table(counts, ("STATUS", "VIDEOS")))
+
+
+@app.command()
+def voices(language: Annotated[str, typer.Argument(help="Only those of a language.")] = "") -> None:
+    """List the voices."""
+    from core.engines.voice_espeak import EspeakVoice
+
+    engine, wanted = EspeakVoice(), language.lower().replace("_", "-")
+    found = [v for v in engine.voices() if not wanted or f"{v[1].lower()}-".startswith(f"{wanted}-")]
+    if not found:
+        raise InvalidInputError(f"No voice speaks {language[:40]!r}.", code="language_not_spoken", field="language")
+    out.print(view.pairs_table(sorted(found, key=lambda v: v[1]), ("VOICE", "LANGUAGE", "NAME")))
+    errors.print(f"Any of them may carry a timbre, such as {found[0][0]}+{engine.variants()[0]}.", style="dim")
+
+
+@app.command()
+def styles() -> None:
+    """List the styles."""
+    from core.engines.cards_palettes import STYLES
+
+    out.print(view.pairs_table(list(STYLES.items()), ("STYLE", "LOOKS LIKE")))
+
+
+# ---- the local stack
 
 
 @app.command()
@@ -84,11 +256,10 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running; `down` stops it.")] = False,
 ) -> None:
     """Start the local stack: Appwrite-compatible server, function, renderer. Runs until Ctrl-C."""
-    folder = data_folder(data)
+    folder = folder_of(data)
     begun = time.monotonic()
     stack = local.start(folder, port, workers, detached=detach)
-    console = Console(highlight=False)
-    console.print(_welcome(stack, time.monotonic() - begun), markup=False, soft_wrap=True)
+    out.print(_welcome(stack, time.monotonic() - begun), markup=False, soft_wrap=True)
     if detach or not stack.started:
         return
     with stack:
@@ -117,8 +288,8 @@ What happens then:
 @app.command()
 def down(data: Data = None) -> None:
     """Stop the local stack."""
-    folder = data_folder(data)
-    typer.echo("Stopped." if local.stop_running(folder) else f"No local stack runs on {folder}.")
+    folder = folder_of(data)
+    out.print("Stopped." if local.stop_running(folder) else f"No local stack runs on {folder}.")
 
 
 @app.command()
@@ -134,6 +305,87 @@ def worker(
         "goes on in the background, and GET /calls/{id} shows it. Ctrl-C stops it; whatever it did is continued later."
     )
     serve(Settings.from_env(), host, port)
+
+
+@app.command()
+def sweep(
+    every: Annotated[float | None, typer.Option(min=1, help="Again and again, every so many seconds.")] = None,
+    data: Data = None,
+) -> None:
+    """Look after videos nobody works on: what the schedule does each minute, from here."""
+    from core.sweep import sweep as look
+    from core.wiring import build_choices, build_parts
+
+    with connected(data) as connection:
+        connection.operator()
+        parts, choices = build_parts(connection.settings), build_choices(connection.settings)
+        while True:
+            out.print(f"Looked at {look(parts, choices)} videos.")
+            if every is None:
+                return
+            time.sleep(every)
+
+
+@app.command("set")
+def set_value(name: str, value: str, data: Data = None) -> None:
+    """Set what may change while everything runs; known is: render_url."""
+    from core.adapters.http_dispatch import RENDER_URL_SETTING, check_render_url
+
+    if name != RENDER_URL_SETTING:
+        sentence = f"There is no such setting; known is {RENDER_URL_SETTING}."
+        raise InvalidInputError(sentence, code="unknown_setting", field="name")
+    checked = check_render_url(value)
+    with connected(data) as connection:
+        connection.operator()
+        connection.store().put_setting(name, checked)
+    out.print(f"{name} is set.")
+
+
+@app.command()
+def logs(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Of each log, from its end.")] = 40,
+    data: Data = None,
+) -> None:
+    """Show the logs of the local stack."""
+    seen: dict[Path, int] = {}
+    while True:
+        for path in local.log_files(folder_of(data)):
+            text = path.read_bytes()
+            fresh = text[seen[path] :].splitlines() if path in seen else text.splitlines()[-lines or len(text) :]
+            seen[path] = len(text)
+            for line in fresh:
+                out.print(f"{path.stem}: {line.decode('utf-8', 'replace')}", markup=False, soft_wrap=True)
+        if not follow:
+            break
+        time.sleep(0.5)
+    if not seen:
+        raise RefusedError(f"There are no logs in {folder_of(data)}.", code="no_logs", field="data")
+
+
+@app.command()
+def purge(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data: Data = None,
+) -> None:
+    """Delete everything the local stack keeps: all videos, users and logs of this folder."""
+    folder = folder_of(data)
+    if not yes and not typer.confirm(f"Delete all videos and everything else in {folder}?"):
+        raise typer.Exit(INTERRUPTED)
+    local.purge(folder)
+    out.print(f"Deleted what was in {folder}.", markup=False)
+
+
+@app.command()
+def doctor(data: Data = None) -> None:
+    """Check every part, and say what to do about what is not well."""
+    from core.doctor import examine
+
+    worst = 0
+    for finding in examine(data):
+        worst = max(worst, finding.level)
+        out.print(finding.line(), soft_wrap=True)
+    raise typer.Exit(FAILED if worst == 2 else DONE)
 
 
 def main() -> None:

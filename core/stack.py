@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from core.errors import InvalidInputError, MissingToolError, UnavailableError
+from core.errors import InvalidInputError, MissingToolError, RefusedError, UnavailableError
 from core.schema import FUNCTION
 from core.settings import Settings
 
@@ -145,6 +146,25 @@ def stop_running(data: Path) -> bool:
     return True
 
 
+def purge(data: Path) -> None:
+    """Delete what the stack keeps in this folder, and nothing else there.
+
+    Raises:
+        RefusedError: the stack runs (code stack_running), or none was ever kept there (code no_stack).
+    """
+    if not (data / "stack.json").exists():
+        raise RefusedError(f"{data} holds no local stack; nothing was deleted.", code="no_stack", field="data")
+    with writable(data, "data"), _locked(data):
+        if any(_lives(entry) for entry in _read(data).get("processes", {}).values()):
+            raise RefusedError("The local stack runs: stop it first (`scenewright down`).", code="stack_running")
+        for name in (SERVER, "logs"):
+            shutil.rmtree(data / name, ignore_errors=True)
+        for name in ("session.json", "users", "lock", "stack.json"):
+            (data / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        data.rmdir()  # only if nothing of somebody else is in it
+
+
 def _joined(data: Path, wanted: Settings, known: Mapping[str, Any], users: IO[bytes]) -> Stack:
     pids = {name: int(entry["pid"]) for name, entry in known["processes"].items()}
     return Stack(data, _reached(wanted, known), False, pids, users)
@@ -231,14 +251,14 @@ class _Launch:
         """Start one process in a group of its own, its complaints in its log."""
         program = _PROGRAMS.get(name)
         tie = "" if self.detached else _TIE
-        command = [sys.executable, "-c", tie + program, *arguments] if program else [sys.executable, *arguments]
+        # -P: a folder called like one of our packages, where the person stands, must not take its place
+        command = [sys.executable, "-P", *(["-c", tie + program] if program else []), *arguments]
         log = _log_of(self.data, name)
         if log.exists() and log.stat().st_size > _LOG_BYTES:
             log.replace(log.with_suffix(".old.log"))
         with log.open("ab") as out:
             self.children[name] = subprocess.Popen(
                 command,
-                cwd=ROOT,
                 env={**os.environ, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # the server's one line there holds its key
