@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from core.documents import Canvas
 from core.ports import Word
+from core.text import sentences
 
 GROWN = 1.08  # the spoken word is this much larger
 _EM = 0.70  # em of the font per unit of ASS font size: libass scales the whole line (Inter: 2048 / 2929)
@@ -22,6 +23,7 @@ _BREATH = 0.03  # seconds: after a full stop without even this an abbreviation w
 _LONGEST_HOLD = 1.0  # seconds a cue waits for the next one; captions that blink tire
 _LINGER = 0.25  # seconds a cue stays after its last word when none follows soon
 _LINE_CHARS = 42  # of subtitles
+_CUE_CHARS = 78  # two lines that need not break evenly
 _CUE_SECONDS = 6.0
 _SHORTEST_CUE = 1.0
 _READING_SPEED = 17.0  # characters per second
@@ -119,11 +121,16 @@ def _runs(pieces: Sequence[Piece]) -> list[list[Piece]]:
         before = runs[-1][-1] if runs else None
         heard = next((p for p in reversed(runs[-1]) if p.spoken), None) if runs else None
         silence = piece.start - heard.end if heard else 0.0
-        ended = before is not None and _SENTENCE_END.search(before.text) and silence > _BREATH
+        ended = before is not None and _ends_sentence(before.text) and silence > _BREATH
         if before is None or (piece.spoken and (ended or silence > _PAUSE)):
             runs.append([])
         runs[-1].append(piece)
     return runs
+
+
+def _ends_sentence(text: str) -> bool:
+    """Whether a word is the last of its sentence, and not an abbreviation."""
+    return _SENTENCE_END.search(text) is not None and len(sentences(f"{text} X")) > 1
 
 
 def _weight(piece: Piece) -> float:
@@ -133,27 +140,39 @@ def _weight(piece: Piece) -> float:
 
 def _divide(run: Sequence[Piece], most: float, widest: float) -> list[list[Piece]]:
     """Cut a run into cues of at most `most` words that fit two lines, evenly, rather at commas than elsewhere."""
+
+    def awkward(part: Sequence[Piece]) -> float | None:
+        weight = sum(map(_weight, part))
+        if weight > most + 0.01 or line_width(part) > widest * 1.8:
+            return None
+        lonely = 6.0 if weight <= 1 < most and len(run) > 1 else 0.0
+        return (most - weight) ** 2 + lonely + (0.0 if _CLAUSE_END.search(part[-1].text) else 2.5)
+
+    return _cut(run, awkward)
+
+
+def _cut(run: Sequence[Piece], awkward: Callable[[Sequence[Piece]], float | None]) -> list[list[Piece]]:
+    """The least awkward way to cut a run into parts; None: a part that must not be, unless it is a single piece.
+
+    What is not spoken never begins a part.
+    """
     best: list[tuple[float, int]] = [(0.0, 0)]
     for end in range(1, len(run) + 1):
         options: list[tuple[float, int]] = []
         for begin in range(end - 1, -1, -1):
-            part = run[begin:end]
-            weight = sum(map(_weight, part))
-            if begin < end - 1 and (weight > most + 0.01 or line_width(part) > widest * 1.8):
+            cost = awkward(run[begin:end])
+            if cost is None and begin < end - 1:
                 break
-            awkward = (most - weight) ** 2 + (6.0 if weight <= 1 and most > 1 and len(run) > 1 else 0.0)
-            if end < len(run):
-                awkward += 0.0 if _CLAUSE_END.search(run[end - 1].text) else 2.5
-                awkward += 50.0 if not run[end].spoken else 0.0  # a dash never begins a cue
-            options.append((best[begin][0] + awkward, begin))
+            unfit = 50.0 if end < len(run) and not run[end].spoken else 0.0
+            options.append((best[begin][0] + (cost or 0.0) + unfit, begin))
         best.append(min(options))
-    cues: list[list[Piece]] = []
+    parts: list[list[Piece]] = []
     end = len(run)
     while end:
         begin = best[end][1]
-        cues.insert(0, list(run[begin:end]))
+        parts.insert(0, list(run[begin:end]))
         end = begin
-    return cues
+    return parts
 
 
 def _lines(pieces: Sequence[Piece], widest: float) -> tuple[tuple[Piece, ...], ...]:
@@ -194,7 +213,7 @@ def subtitles(scenes: Sequence[Sequence[Word]]) -> list[Cue]:
     groups: list[list[Piece]] = []
     for words in scenes:
         pieces = _pieces(words, 1000.0)
-        groups += [part for run in _runs(pieces) for part in _sentence_parts(run)]
+        groups += _merged([part for run in _runs(pieces) for part in _sentence_parts(run)])
     made: list[Cue] = []
     for i, group in enumerate(groups):
         end = max(piece.end for piece in group)
@@ -205,21 +224,29 @@ def subtitles(scenes: Sequence[Sequence[Word]]) -> list[Cue]:
 
 
 def _sentence_parts(run: Sequence[Piece]) -> list[list[Piece]]:
-    """Cut a sentence that is too long for two lines or six seconds into even parts, after commas if it has some."""
-    length = _subtitle_length(run)
-    seconds = run[-1].end - run[0].start
-    count = max(1, -(-int(length) // (2 * _LINE_CHARS - 8)), round(seconds / _CUE_SECONDS + 0.49))
-    aim = length / count
-    parts: list[list[Piece]] = [[]]
-    for piece in run:
-        filled = _subtitle_length(parts[-1])
-        with_it = _subtitle_length([*parts[-1], piece])
-        comma = bool(parts[-1]) and _CLAUSE_END.search(parts[-1][-1].text) is not None
-        full = with_it > 2 * _LINE_CHARS - 4 or filled >= aim or (comma and filled >= aim * 0.7)
-        if parts[-1] and piece.spoken and full:
-            parts.append([])
-        parts[-1].append(piece)
-    return [part for part in parts if part]
+    """Cut a sentence that is too long for two lines or six seconds, rather at commas, and into no crumbs."""
+
+    def awkward(part: Sequence[Piece]) -> float | None:
+        length, seconds = _subtitle_length(part), part[-1].end - part[0].start
+        if length > _CUE_CHARS or seconds > _CUE_SECONDS:
+            return None
+        return 40.0 + max(0.0, 30.0 - length) * 1.5 + (0.0 if _CLAUSE_END.search(part[-1].text) else 20.0)
+
+    return _cut(run, awkward)
+
+
+def _merged(groups: Sequence[list[Piece]]) -> list[list[Piece]]:
+    """Put a group that is over too soon to be read together with its neighbour, where both fit one cue."""
+    merged: list[list[Piece]] = []
+    for group in groups:
+        if merged:
+            both = merged[-1] + group
+            fits = _subtitle_length(both) <= _CUE_CHARS and both[-1].end - both[0].start <= _CUE_SECONDS
+            if fits and min(merged[-1][-1].end - merged[-1][0].start, group[-1].end - group[0].start) < _SHORTEST_CUE:
+                merged[-1] = both
+                continue
+        merged.append(list(group))
+    return merged
 
 
 def _subtitle_length(pieces: Sequence[Piece]) -> float:

@@ -30,7 +30,7 @@ def findings(brief: FilmBrief, film: Path, header: Streams, seen: Decoded, boxes
         _drift(seen),
         _stretches("black", "the picture is black", seen.black, BLACK_SECONDS),
         _stretches("frozen", "the picture stands still", seen.frozen, FROZEN_SECONDS),
-        _stretches("silence", "nothing is to be heard", seen.silent, SILENT_SECONDS),
+        _stretches("silence", "nothing can be heard", seen.silent, SILENT_SECONDS),
         _clipping(seen),
         _loudness(seen),
         _captions(brief, boxes),
@@ -85,7 +85,9 @@ def _drift(seen: Decoded) -> Finding:
 def _stretches(check: str, what: str, found: Sequence[Stretch], limit: float) -> Finding:
     long = [stretch for stretch in found if stretch.seconds > limit]
     where = ", ".join(f"{s.start:.1f}-{s.end:.1f} s" for s in long[:5])
-    return _finding(check, not long, f"Nowhere {what} for more than {limit:g} s.", f"At {where} {what}.")
+    return _finding(
+        check, not long, f"There is no place where {what} for more than {limit:g} s.", f"At {where} {what}."
+    )
 
 
 def _clipping(seen: Decoded) -> Finding:

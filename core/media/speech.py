@@ -22,6 +22,7 @@ LONGEST_PAUSE = 0.9  # seconds; a longer one inside a narration sounds like a mi
 SHORT_PAUSE = 0.6  # seconds that remain of it
 _BLOCK = SAMPLE_RATE // 200  # 5 ms: the grain of all decisions here
 _HEARD = 10 ** (-46 / 20)  # a block this far below the loudest one counts as silence
+_LATE = 4  # blocks that a speaker's mark may come after the sound it marks
 _SHORTEST_WORD = 0.02  # seconds
 
 
@@ -100,16 +101,24 @@ def _word_spans(marks: Sequence[Mark], heard: NDArray[np.bool_]) -> list[tuple[f
     begins = [i for i, mark in enumerate(marks) if mark.start is not None] or [0]
     begins[0] = 0
     per_second = SAMPLE_RATE / _BLOCK
+    edges = [_onset(heard, round((marks[i].start or 0.0) * per_second)) for i in begins] + [heard.size]
     spans: list[tuple[float, float]] = []
     for position, i in enumerate(begins):
         nxt = begins[position + 1] if position + 1 < len(begins) else len(marks)
-        a = round((marks[i].start or 0.0) * per_second)
-        b = round((marks[nxt].start or 0.0) * per_second) if nxt < len(marks) else heard.size
+        a, b = edges[position], edges[position + 1]
         loud = np.flatnonzero(heard[a:b])
         start = (a + int(loud[0])) / per_second if loud.size else a / per_second
         end = (a + int(loud[-1]) + 1) / per_second if loud.size else start + _SHORTEST_WORD
         spans += _shared([mark.text for mark in marks[i:nxt]], start, max(end, start + _SHORTEST_WORD))
     return spans
+
+
+def _onset(heard: NDArray[np.bool_], mark: int) -> int:
+    """The block where sound begins if that is just before the mark, else the mark: marks come some ms late."""
+    for block in range(min(mark, heard.size - 1), max(0, mark - _LATE), -1):
+        if heard[block] and not heard[block - 1]:
+            return block
+    return min(mark, heard.size)
 
 
 def _shared(texts: list[str], start: float, end: float) -> list[tuple[float, float]]:

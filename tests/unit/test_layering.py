@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"errors", "status", "documents", "schema", "settings", "ports", "text", "identity"}
 # steps, the lowest first: each may import words and those before it
 STEPS = [
+    "cues",
     "captions",
     "request",
     "assets",
