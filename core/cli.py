@@ -35,7 +35,7 @@ _EXIT_CODES = {
     INTERRUPTED: "interrupted; the video can be resumed",
 }
 
-out = Console(highlight=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)  # a pipe has no width to fit into
 
 
 def exit_code(error: ScenewrightError) -> int:

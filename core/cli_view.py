@@ -234,12 +234,12 @@ def videos_table(videos: Sequence[Video], total: int) -> RenderableType:
     if not videos:
         return Text("No videos yet. Make one: scenewright make --script FILE")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("ID", "STATUS", "%", "SCENES", "MADE AT", "STAGE"):
-        table.add_column(name, no_wrap=name != "STAGE", justify="right" if name in ("%", "SCENES") else "left")
+    for name in ("ID", "STATUS", "%", "MADE AT", "STAGE"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "%" else "left")
     for video in videos:
-        at = video.created_at[:16].replace("T", " ")
+        at = video.created_at[5:16].replace("T", " ")
         said = Text(stage_of(video), overflow="ellipsis", no_wrap=True)
-        table.add_row(video.id, _coloured(video.status), str(video.progress), str(video.scene_count), at, said)
+        table.add_row(video.id, _coloured(video.status), str(video.progress), at, said)
     more = total - len(videos)
     return Group(table, Text(f"... and {more} older", style="dim")) if more > 0 else table
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import http.client
+import importlib.util
 import json
 import os
 import secrets
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,17 +17,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
+from appwrite.exception import AppwriteException
+
+from core import processes
+from core.adapters.appwrite_client import AppwriteClient
+from core.adapters.appwrite_store import translate
 from core.errors import InvalidInputError, MissingToolError, RefusedError, UnavailableError
+from core.identity import digest, file_sha256
+from core.processes import HOST
 from core.schema import FUNCTION
+from core.schema import PATH as SCHEMA_PATH
 from core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-SERVER, WORKER, SETUP = "appwrite", "worker", "setup"  # names of the processes and of their logs
-HOST = "127.0.0.1"
+SETUP_SCRIPT = ROOT / "scripts" / "setup_db.py"
+SERVER, WORKER = "appwrite", "worker"  # names of the processes and of their logs
 _READY_SECONDS = 30.0
-_STOP_SECONDS = 3.0
 _POLL_SECONDS = 0.02
 _LOG_BYTES = 5_000_000  # a log that has grown beyond this is set aside when the stack starts
 
@@ -57,7 +61,7 @@ class Stack:
         for child in self._children:
             child.poll()  # an ended child counts as alive until it is waited for
         known = _read(self.data).get("processes", {})
-        return next((name for name, entry in known.items() if not _lives(entry)), "")
+        return next((name for name, entry in known.items() if not processes.lives(entry)), "")
 
     def in_use(self) -> bool:
         """Whether another command works with this stack."""
@@ -139,7 +143,7 @@ def running(data: Path, settings: Settings | None = None) -> Stack | None:
 
 def stop_running(data: Path) -> bool:
     """End the processes of this folder's stack, whoever started them; False when there were none."""
-    if not any(_lives(entry) for entry in _read(data).get("processes", {}).values()):
+    if not any(processes.lives(entry) for entry in _read(data).get("processes", {}).values()):
         return False
     with _locked(data):
         _end(data, [])
@@ -155,7 +159,7 @@ def purge(data: Path) -> None:
     if not (data / "stack.json").exists():
         raise RefusedError(f"{data} holds no local stack; nothing was deleted.", code="no_stack", field="data")
     with writable(data, "data"), _locked(data):
-        if any(_lives(entry) for entry in _read(data).get("processes", {}).values()):
+        if any(processes.lives(entry) for entry in _read(data).get("processes", {}).values()):
             raise RefusedError("The local stack runs: stop it first (`scenewright down`).", code="stack_running")
         for name in (SERVER, "logs"):
             shutil.rmtree(data / name, ignore_errors=True)
@@ -198,43 +202,42 @@ class _Launch:
         facts = {
             "endpoint": f"http://{HOST}:{port}/v1",
             "project": self.settings.project_id,
-            "render_url": f"http://{HOST}:{_free_port(_port_of(self.known.get('render_url', '')))}",
+            "render_url": f"http://{HOST}:{processes.free_port(processes.port_of(self.known.get('render_url', '')))}",
             "render_token": self.known.get("render_token") or secrets.token_urlsafe(24),
             "key": self.known.get("key", ""),
         }
         ready_file = self.data / "ready.json"
         ready_file.unlink(missing_ok=True)
         try:
-            self._spawn(SERVER, self._server_arguments(port, ready_file), {})
+            self._spawn(SERVER, self._server_arguments(port, ready_file))
             if facts["key"]:  # known from an earlier start: both come up at the same time
                 self._start_worker(facts)
             self._wait(SERVER, ready_file.exists)
             facts |= {"key": json.loads(ready_file.read_text())["key"]}
             ready_file.unlink()
-            self._spawn(SETUP, [str(ROOT / "scripts" / "setup_db.py"), "--with-variables"], _all_of(facts, self))
             if WORKER not in self.children:
                 self._start_worker(facts)
-            self._wait_for_setup()
-            self._wait(WORKER, lambda: _answers(f"{facts['render_url']}/health"))
+            facts["schema"] = self._set_up(facts)
+            self._wait(WORKER, lambda: processes.answers(f"{facts['render_url']}/health"))
         except BaseException:
-            _kill([c.pid for c in self.children.values()], list(self.children.values()))
+            processes.kill([c.pid for c in self.children.values()], list(self.children.values()))
             raise
         kept = {name: self.children[name] for name in (SERVER, WORKER)}
-        _write(self.data / "stack.json", facts | {"processes": {n: _entry(c.pid) for n, c in kept.items()}})
+        _write(self.data / "stack.json", facts | {"processes": {n: processes.entry(c.pid) for n, c in kept.items()}})
         pids = {name: child.pid for name, child in kept.items()}
         children = list(kept.values())
         return Stack(self.data, _reached(self.settings, facts), not self.detached, pids, users, children)
 
     def _server_port(self, port: int | None) -> int:
         if port is None:
-            return _free_port(_port_of(self.known.get("endpoint", "")))
-        if port and _free_port(port) != port:
+            return processes.free_port(processes.port_of(self.known.get("endpoint", "")))
+        if port and processes.free_port(port) != port:
             raise InvalidInputError(
                 f"Port {port} is taken by another program or not allowed; choose another with --port.",
                 code="port_taken",
                 field="port",
             )
-        return port or _free_port(0)
+        return port or processes.free_port(0)
 
     def _server_arguments(self, port: int, ready_file: Path) -> list[str]:
         return [
@@ -244,22 +247,40 @@ class _Launch:
         ]
 
     def _start_worker(self, facts: Mapping[str, str]) -> None:
-        port = _port_of(facts["render_url"])
+        port = processes.port_of(facts["render_url"])
         self._spawn(WORKER, ["--host", HOST, "--port", str(port)], _reached(self.settings, facts).to_env())
 
-    def _spawn(self, name: str, arguments: list[str], env: Mapping[str, str]) -> None:
+    def _set_up(self, facts: Mapping[str, str]) -> str:
+        """Make the schema and the function's variables real; returns what they were made from, as one digest.
+
+        Nothing is asked again when that is what the last start has made.
+        """
+        reached = _reached(self.settings, facts)
+        # every setting spelled out, so that one that returned to its default does so in the function too
+        values = {f.metadata["env"]: str(getattr(reached, f.name)) for f in fields(reached)}
+        script = load_setup()
+        variables = script.function_variables({name: value for name, value in values.items() if value})
+        made_from = digest(file_sha256(SCHEMA_PATH), file_sha256(SETUP_SCRIPT), variables)
+        if made_from != self.known.get("schema"):
+            client = AppwriteClient(reached.endpoint, reached.project_id, reached.api_key)
+            try:
+                script.SetUp(client).run(variables)
+            except AppwriteException as error:
+                raise translate(error, "the schema") from error
+        return made_from
+
+    def _spawn(self, name: str, arguments: list[str], env: Mapping[str, str] | None = None) -> None:
         """Start one process in a group of its own, its complaints in its log."""
-        program = _PROGRAMS.get(name)
-        tie = "" if self.detached else _TIE
         # -P: a folder called like one of our packages, where the person stands, must not take its place
-        command = [sys.executable, "-P", *(["-c", tie + program] if program else []), *arguments]
+        tie = "" if self.detached else _TIE
+        command = [sys.executable, "-P", "-c", tie + _PROGRAMS[name], *arguments]
         log = _log_of(self.data, name)
         if log.exists() and log.stat().st_size > _LOG_BYTES:
             log.replace(log.with_suffix(".old.log"))
         with log.open("ab") as out:
             self.children[name] = subprocess.Popen(
                 command,
-                env={**os.environ, **env},
+                env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # the server's one line there holds its key
                 stderr=out,
@@ -274,14 +295,6 @@ class _Launch:
                 raise self._failed(name)
             time.sleep(_POLL_SECONDS)
 
-    def _wait_for_setup(self) -> None:
-        try:
-            code = self.children[SETUP].wait(_READY_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            raise self._failed(SETUP) from error
-        if code != 0:
-            raise self._failed(SETUP)
-
     def _failed(self, name: str) -> UnavailableError:
         log = _log_of(self.data, name)
         lines = log.read_text("utf-8", "replace").strip().splitlines()
@@ -289,11 +302,14 @@ class _Launch:
         return UnavailableError(f"The local stack did not start ({name}{said}); see {log}.", code="stack_failed")
 
 
-def _all_of(facts: Mapping[str, str], launch: _Launch) -> dict[str, str]:
-    """Every setting spelled out, so that one that returned to its default does so in the function too."""
-    settings = _reached(launch.settings, facts)
-    values = {f.metadata["env"]: str(getattr(settings, f.name)) for f in fields(settings)}
-    return {name: value for name, value in values.items() if value}
+def load_setup() -> Any:
+    """scripts/setup_db.py as a module: it stands outside the package because people run it on their own servers."""
+    spec = importlib.util.spec_from_file_location("setup_db", SETUP_SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
 
 
 def _log_of(data: Path, name: str) -> Path:
@@ -326,45 +342,20 @@ def _write(path: Path, value: object) -> None:
 
 
 def _healthy(known: Mapping[str, Any]) -> bool:
-    processes = known.get("processes", {})
-    if not processes or not all(_lives(entry) for entry in processes.values()):
+    entries = known.get("processes", {}).values()
+    if not entries or not all(processes.lives(entry) for entry in entries):
         return False
-    return _answers(f"{known['endpoint']}/ping") and _answers(f"{known['render_url']}/health")
+    return processes.answers(f"{known['endpoint']}/ping") and processes.answers(f"{known['render_url']}/health")
 
 
 def _same_port(known: Mapping[str, Any], port: int | None) -> None:
-    if port and port != _port_of(known["endpoint"]):
+    present = processes.port_of(known["endpoint"])
+    if port and port != present:
         raise InvalidInputError(
-            f"The local stack runs already, on port {_port_of(known['endpoint'])}: stop it first (`scenewright down`).",
+            f"The local stack runs already, on port {present}: stop it first (`scenewright down`).",
             code="already_running",
             field="port",
         )
-
-
-def _answers(url: str) -> bool:
-    """Whether a server answers at all, whatever it says."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port, timeout=2)
-    try:
-        connection.request("GET", parts.path)
-        connection.getresponse().read()
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-    return True
-
-
-def _port_of(url: str) -> int:
-    return urlsplit(url).port or 0
-
-
-def _free_port(preferred: int) -> int:
-    """The preferred port if it can be had, else any free one."""
-    for port in (preferred, 0):
-        with contextlib.suppress(OSError, OverflowError), socket.create_server((HOST, port)) as listener:
-            return int(listener.getsockname()[1])
-    raise UnavailableError("This machine has no free port.", code="no_free_port")
 
 
 @contextlib.contextmanager
@@ -390,56 +381,9 @@ def writable(path: Path, option: str) -> Iterator[None]:
         ) from error
 
 
-# ---- processes
-
-
-def _birth(pid: int) -> str:
-    """When a process was started, so that a reused number is not taken for it; "" when it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return "" if Path("/proc/self").exists() else _birth_by_ps(pid)
-    columns = stat.rpartition(")")[2].split()
-    return "" if columns[0] == "Z" else columns[19]
-
-
-def _birth_by_ps(pid: int) -> str:
-    """The same where there is no /proc."""
-    command = ["ps", "-o", "state=,lstart=", "-p", str(pid)]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    return "" if said.startswith("Z") else said.partition(" ")[2].strip()
-
-
-def _entry(pid: int) -> dict[str, Any]:
-    return {"pid": pid, "born": _birth(pid)}
-
-
-def _lives(entry: Mapping[str, Any]) -> bool:
-    born = entry.get("born")
-    return bool(born) and _birth(int(entry["pid"])) == born
-
-
 def _end(data: Path, children: list[subprocess.Popen[bytes]]) -> None:
     """End what stack.json names, and keep its addresses and key for the next start."""
     known = _read(data)
-    _kill([int(e["pid"]) for e in known.get("processes", {}).values() if _lives(e)], children)
+    processes.kill([int(e["pid"]) for e in known.get("processes", {}).values() if processes.lives(e)], children)
     if known:
         _write(data / "stack.json", known | {"processes": {}})
-
-
-def _kill(pids: list[int], children: list[subprocess.Popen[bytes]]) -> None:
-    """SIGTERM, and SIGKILL for who is still there after a while; whole process groups."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, number)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while any(_birth(pid) for pid in pids) and time.monotonic() < deadline:
-            for child in children:
-                child.poll()
-            time.sleep(_POLL_SECONDS)
-        pids = [pid for pid in pids if _birth(pid)]
-        if not pids:
-            break
-    for child in children:
-        child.poll()

@@ -1,0 +1,94 @@
+"""Processes known by number and birth, how they are ended, and the ports they listen on."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from core.errors import UnavailableError
+
+HOST = "127.0.0.1"
+_STOP_SECONDS = 3.0
+_POLL_SECONDS = 0.02
+
+
+def birth(pid: int) -> str:
+    """When a process was started, so that a reused number is not taken for it; "" when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "" if Path("/proc/self").exists() else _birth_by_ps(pid)
+    columns = stat.rpartition(")")[2].split()
+    return "" if columns[0] == "Z" else columns[19]
+
+
+def _birth_by_ps(pid: int) -> str:
+    """The same where there is no /proc."""
+    command = ["ps", "-o", "state=,lstart=", "-p", str(pid)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return "" if said.startswith("Z") else said.partition(" ")[2].strip()
+
+
+def entry(pid: int) -> dict[str, Any]:
+    """What is written down of a process, for `lives`."""
+    return {"pid": pid, "born": birth(pid)}
+
+
+def lives(entry: Mapping[str, Any]) -> bool:
+    """Whether the very process that was written down still runs."""
+    born = entry.get("born")
+    return bool(born) and birth(int(entry["pid"])) == born
+
+
+def kill(pids: Sequence[int], children: Sequence[subprocess.Popen[bytes]]) -> None:
+    """SIGTERM, and SIGKILL for who is still there after a while; whole process groups."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, number)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while any(birth(pid) for pid in pids) and time.monotonic() < deadline:
+            for child in children:
+                child.poll()
+            time.sleep(_POLL_SECONDS)
+        pids = [pid for pid in pids if birth(pid)]
+        if not pids:
+            break
+    for child in children:
+        child.poll()
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers at all, whatever it says."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port, timeout=2)
+    try:
+        connection.request("GET", parts.path)
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def port_of(url: str) -> int:
+    """The port of a URL, 0 where it names none."""
+    return urlsplit(url).port or 0
+
+
+def free_port(preferred: int) -> int:
+    """The preferred port if it can be had, else any free one."""
+    for port in (preferred, 0):
+        with contextlib.suppress(OSError, OverflowError), socket.create_server((HOST, port)) as listener:
+            return int(listener.getsockname()[1])
+    raise UnavailableError("This machine has no free port.", code="no_free_port")
