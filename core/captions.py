@@ -7,11 +7,10 @@ ASS as libass reads it (override tags, BorderStyle 4); WebVTT by the W3C; SubRip
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.cues import GROWN, SIDE_MARGIN, Cue, Piece, font_size, grouped, joined, line_em, scale_of, subtitles
+from core.cues import GROWN, SIDE_MARGIN, Cue, font_size, grouped, joined, line_em, scale_of, subtitles
 from core.documents import Canvas
 from core.ports import Word
 
@@ -55,9 +54,8 @@ CAPTION_STYLES: tuple[str, ...] = tuple(_STYLES)
 
 
 def escape_ass(text: str) -> str:
-    """Text that libass shows as it stands: no override code, no line break."""
-    plain = "".join(" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in text)
-    return plain.replace("\\", "\\\u2060").replace("{", "\\{").replace("}", "\\}")
+    """Text of one line that libass shows as it stands, without any override code."""
+    return text.replace("\\", "\\\u2060").replace("{", "\\{").replace("}", "\\}")
 
 
 def ass(words: Sequence[Word], canvas: Canvas, *, style: str, language: str) -> str:
@@ -84,8 +82,8 @@ def ass(words: Sequence[Word], canvas: Canvas, *, style: str, language: str) -> 
         "",
         "[V4+ Styles]",
         _STYLE_FORMAT,
-        # last, encoding -1: the direction of a line is that of its text
-        f"Style: Caption,{FONT},{size:.2f},{colours},0,0,0,0,100,100,0,0,{edge},5,{margin},{margin},0,-1",
+        # bold, so that fonts standing in for missing letters are; last, encoding -1: the text tells its direction
+        f"Style: Caption,{FONT},{size:.2f},{colours},-1,0,0,0,100,100,0,0,{edge},5,{margin},{margin},0,-1",
         "",
         "[Events]",
         "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text",
@@ -160,7 +158,7 @@ def srt(scenes: Sequence[Sequence[Word]]) -> str:
     """SubRip of the whole film; `scenes`: the words of each in the film's time. Markup in the words is defused."""
     blocks = [
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
-        + "\n".join(re.sub(r"([<{])(?=\S)", "\\1\u2060", _plain(line)) for line in cue.lines)
+        + "\n".join(re.sub(r"([<{])(?=\S)", "\\1\u2060", joined(line)) for line in cue.lines)
         for number, cue in enumerate(subtitles(scenes), 1)
     ]
     return "\n\n".join(blocks) + "\n"
@@ -170,14 +168,10 @@ def vtt(scenes: Sequence[Sequence[Word]]) -> str:
     """WebVTT of the whole film; `scenes`: the words of each in the film's time. Markup in the words is escaped."""
     blocks = [
         f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
-        + "\n".join(_plain(line).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in cue.lines)
+        + "\n".join(joined(line).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in cue.lines)
         for cue in subtitles(scenes)
     ]
     return "\n\n".join(["WEBVTT", *blocks]) + "\n"
-
-
-def _plain(line: Sequence[Piece]) -> str:
-    return "".join(" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in joined(line))
 
 
 def _clock(seconds: float, point: str) -> str:

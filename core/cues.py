@@ -18,6 +18,7 @@ _FULLEST = 0.92  # of the remaining width: letters are measured by class, not ea
 _TINIEST = 0.55  # a line that is too wide is set smaller, down to this; longer words are cut
 _SENTENCE_END = re.compile(r"[.!?…。！？؟।][\"'”’»)\]」』]*$")
 _CLAUSE_END = re.compile(r"[,;:،、；：，–—][\"'”’»)\]」』]*$")
+_BREAKS = {"Cc", "Zl", "Zp"}  # characters that could break a line, or mean nothing
 _PAUSE = 0.45  # seconds of silence that end a cue
 _BREATH = 0.03  # seconds: after a full stop without even this an abbreviation was read, no sentence
 _LONGEST_HOLD = 1.0  # seconds a cue waits for the next one; captions that blink tire
@@ -100,7 +101,7 @@ def _pieces(words: Sequence[Word], widest: float) -> list[Piece]:
     """Cut what no line can hold; say which pieces stand without a space before them."""
     pieces: list[Piece] = []
     for word in words:
-        text = " ".join(word.text.split())
+        text = " ".join("".join(" " if unicodedata.category(c) in _BREAKS else c for c in word.text).split())
         if not text:
             continue
         parts = max(1, round(0.5 + sum(map(_letter_width, text)) * _TINIEST / widest))
