@@ -10,13 +10,19 @@ from core.errors import InvalidInputError
 from core.ports import StoryboardBrief
 from core.text import Piece, sentences, split
 
-_TITLE_CHARS = 38  # an on-screen title longer than this is cut at a word
-_TITLE_WORDS = 6
+_TITLE_CHARS = 40  # an on-screen title longer than this is cut, where a phrase ends if it can be
+_SHORT_WORDS = 5  # what is kept where no phrase ends
 _LEADING = frozenset("and but so then now also because however or yet und aber dann jetzt et mais alors y pero".split())
 _TRAILING = frozenset(
     "a an the of in on at to for from with by and or but that which who is are was were be as than into its their his "
     "her your our my this these those it they we you i not very so when while if der die das ein eine und oder von zu "
     "mit im in le la les un une de des du et el los las y en con que".split()
+)
+# a phrase ends before these
+_BREAKS = frozenset(
+    "than that which who when while where because and or but with from into by for at on in of to through over under "
+    "around between during after before until like as als weil wenn und oder aber mit von bei nach vor durch auf dans "
+    "avec pour sur par et ou mais que con por para en sobre desde hasta y o pero".split()
 )
 _DEFAULT_SCENES = ("Opening", "The idea", "A closer look", "What it means", "In short")
 
@@ -30,14 +36,21 @@ def scene_title(piece: Piece) -> str:
     words = (clause if len(clause) >= 3 else first).split()
     while len(words) > 2 and words[0].lower() in _LEADING:
         words = words[1:]
-    if len(words) > _TITLE_WORDS:
-        words = words[:_TITLE_WORDS]
-    while len(words) > 1 and len(" ".join(words)) > _TITLE_CHARS:
-        words = words[:-1]
-    while len(words) > 1 and words[-1].lower() in _TRAILING:
-        words = words[:-1]
-    title = " ".join(words)[: _TITLE_CHARS + 10].rstrip(" .,;:!…。、，")
+    words = _phrase(words)
+    title = " ".join(words)[: _TITLE_CHARS + 8].rstrip(" .,;:!…。、，")
     return title[:1].upper() + title[1:]
+
+
+def _phrase(words: list[str]) -> list[str]:
+    """The longest beginning that fits and ends where a phrase does."""
+    fitting = [n for n in range(1, len(words) + 1) if len(" ".join(words[:n])) <= _TITLE_CHARS] or [1]
+    if fitting[-1] == len(words):
+        return words
+    ends = [n for n in fitting if n > 1 and words[n].lower() in _BREAKS]
+    kept = words[: max(ends, default=min(_SHORT_WORDS, fitting[-1]))]
+    while len(kept) > 1 and kept[-1].lower() in _TRAILING:
+        kept = kept[:-1]
+    return kept
 
 
 class TextStoryboard:
