@@ -64,7 +64,9 @@ def hand_out(parts: Parts, video: Video, jobs: Sequence[tuple[str, tuple[int, ..
     attempt = video.attempt + 1
     deadline = now + timedelta(seconds=parts.settings.call_deadline_seconds)
     expected = float(changes.pop("expected_seconds", expected_seconds(video)))
-    handle: dict[str, Any] = {"started_at": now.isoformat(), "expected_seconds": round(expected, 1), "calls": []}
+    # a hand-over from scenes to the join goes on counting: the time to go is measured over the whole
+    began = started_at(parts, video) if video.status is VideoStatus.COMBINING and not changes else now
+    handle: dict[str, Any] = {"started_at": began.isoformat(), "expected_seconds": round(expected, 1), "calls": []}
     try:
         video = parts.store.advance(
             video, attempt=attempt, tries=video.tries + 1, due_at=deadline, handle=json.dumps(handle), **changes
