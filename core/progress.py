@@ -21,6 +21,7 @@ PLANNED = 10  # per cent reached when the storyboard is kept
 RENDERED = 90  # per cent reached when every scene is kept
 _COMBINE_SHARE = (RENDERED - PLANNED) / (100 - PLANNED)  # of the work after planning that is rendering
 _QUIET_SECONDS = 1.8  # a write at least this often: two seconds without one look like a hang
+_APART_SECONDS = 0.8  # between two progress writes of one video, however many renderers it is spread over
 _CONFLICT_TRIES = 8
 
 
@@ -133,9 +134,11 @@ class Reporter:
             raise StoppedError(self._stopped_why)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._parts.settings.report_seconds):
+        wait = self._parts.settings.report_seconds
+        while not self._stop.wait(wait):
+            wait = self._parts.settings.report_seconds
             try:
-                self._write()
+                wait = self._write() or wait
                 self._beat()
             except StoppedError as error:
                 self._stopped_why = error.sentence
@@ -150,17 +153,27 @@ class Reporter:
             self.advance_scene(beat_at=now)
             self._beat_at = now
 
-    def _write(self) -> None:
+    def _write(self) -> float:
+        """Write if there is news, or if the next chance would come too late; seconds until the next try, 0: as usual.
+
+        A try that comes too soon after another renderer's write waits for its turn.
+        """
         now = self._parts.clock.now()
         wanted = replace(self._wanted)
         told = (round(wanted.share, 2), wanted.sentence, wanted.scene)
-        if told == self._told and now - self._written_at < timedelta(seconds=_QUIET_SECONDS):
-            return
-        self._write_once(wanted, (now - self._started).total_seconds())
-        self._told, self._written_at = told, now
+        quiet = timedelta(seconds=_QUIET_SECONDS - self._parts.settings.report_seconds)
+        if told == self._told and now - self._written_at < quiet:
+            return 0.0
+        early = self._write_once(wanted, now)
+        if not early:
+            self._told, self._written_at = told, now
+        return early
 
-    def _write_once(self, wanted: _Wanted, elapsed: float) -> None:
+    def _write_once(self, wanted: _Wanted, now: datetime) -> float:
         """One progress write, which is the video's heartbeat too; another renderer's write meanwhile: read again.
+
+        Returns:
+            Seconds by which it would have been too early, and nothing was written; else 0.
 
         Raises:
             StoppedError: the video is not in this call's status and attempt any more.
@@ -172,12 +185,17 @@ class Reporter:
                 raise StoppedError("The video was deleted.") from error
             if video.attempt != self._attempt or video.status is not self._status:
                 raise StoppedError(f"The video is {video.status} in attempt {video.attempt}.")
-            changes = self._changes(video, wanted, elapsed)
+            age = (now - datetime.fromisoformat(video.updated_at)).total_seconds()
+            if 0 <= age < _APART_SECONDS:
+                return _APART_SECONDS - age
+            changes = self._changes(video, wanted, (now - self._started).total_seconds())
             try:
                 self._parts.store.advance(video, **changes)
             except ConflictError:
+                now = self._parts.clock.now()
                 continue
-            return
+            return 0.0
+        return 0.0
 
     def _changes(self, video: Video, wanted: _Wanted, elapsed: float) -> dict[str, Any]:
         changes: dict[str, Any] = {}
