@@ -13,6 +13,8 @@ from PIL import Image
 from core.engines import cards_paint as paint
 from core.engines.cards_layouts import ARTS, Composition, Item, compose, layout_name
 from core.engines.cards_palettes import PALETTES, STYLES, Palette, palette_name
+from core.engines.cards_text import clean
+from core.engines.fonts import missing_sentence
 from core.engines.illustrations import choose
 from core.errors import EngineError
 from core.media.layers import Layer, Role, merge
@@ -20,7 +22,7 @@ from core.ports import PictureBrief
 
 __all__ = ["ARTS", "STYLES", "CardPictures"]
 
-_KEPT = 2  # cards whose layers are remembered: the clip is made right after the picture, a fade needs two
+_KEPT = 3  # cards whose layers are remembered: a clip follows its picture, a fade needs both its neighbours
 _DEPTHS = {"panel": 0.35, "disc": 0.35, "sheet": 0.30, "polaroid": 0.45, "orbit": 0.40, "hero": 0.7, "accent": 1.0}
 
 
@@ -35,7 +37,7 @@ class CardPictures:
         self._kept: OrderedDict[PictureBrief, list[Layer]] = OrderedDict()
 
     def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
-        """Write the card as JPEG. Facts: width, height, palette, layout, illustrations, letters_missing.
+        """Write the card as JPEG. Facts: width, height, palette, layout, illustrations, warnings (sentences).
 
         Raises EngineError when the file cannot be written.
         """
@@ -44,18 +46,17 @@ class CardPictures:
             Image.fromarray(pixels).save(out, "JPEG", quality=92, subsampling=0)
         except OSError as error:
             raise EngineError(f"The picture could not be written to {out.name}: {error.strerror or error}.") from error
-        composition = compose(brief, layout_name(brief))
         return {
             "width": brief.canvas.width,
             "height": brief.canvas.height,
             "palette": _palette_name(brief),
-            "layout": composition.layout,
+            "layout": layout_name(brief),
             "illustrations": list(illustrations(brief)),
-            "letters_missing": letters_missing(composition),
+            "warnings": [w for w in (missing_sentence(clean(brief.title)),) if w],
         }
 
     def layers(self, brief: PictureBrief) -> list[Layer]:
-        """The card in layers, the farthest first; the last two cards are remembered."""
+        """The card in layers, the farthest first; the last few cards are remembered."""
         if brief in self._kept:
             self._kept.move_to_end(brief)
             return self._kept[brief]
@@ -75,11 +76,6 @@ def illustrations(brief: PictureBrief) -> tuple[str, str, str]:
     emblem = choose("", brief.film_title, "", brief.language, (), brief.seed)[0]
     avoid = () if brief.number % 3 == 1 else (emblem,)
     return choose(brief.prompt, brief.title, brief.narration, brief.language, avoid, brief.seed + brief.number)
-
-
-def letters_missing(composition: Composition) -> bool:
-    """Whether no font on this machine can write the title."""
-    return any(item.setting is not None and not item.setting.face.covered for item in composition.items)
 
 
 def _palette_name(brief: PictureBrief) -> str:

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from core.documents import Canvas
-from core.engines.cards_text import Face, Setting, clean, face_for, fit
+from core.engines.cards_text import Face, Setting, clean, face_for, fit, shown
 from core.ports import PictureBrief
-
-DRIFT = 0.016  # of the short side: how far at most motion carries an illustration; every gap to a text is wider
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +244,7 @@ def compose(brief: PictureBrief, layout: str) -> Composition:
     safe = _safe(canvas, captions=brief.captions)
     title = clean(brief.title) or clean(brief.film_title) or f"{brief.number}"
     face = face_for(title, 800)
+    title = shown(title, face) or f"{brief.number} / {max(brief.count, brief.number)}"
     mirrored = hashlib.sha256(f"{brief.seed}:{brief.number}:{title}".encode()).digest()[0] % 2 == 1
     beside = canvas.width > canvas.height or (canvas.width == canvas.height and layout in _SQUARE_BESIDE)
     if layout == "headline":
@@ -357,6 +356,7 @@ def _chip(brief: PictureBrief, column: Box, align: str) -> Item:
     number = f"{brief.number:02d}"
     film = clean(brief.film_title).upper()
     face = face_for(film or number, 640)
+    film = shown(film, face)
     padding = s * 0.084  # the dot and the round ends
     room = column.width - padding - face.width(f" · {number}", size)
     if clean(brief.title) == clean(brief.film_title) or face.width(film, size) > room:
@@ -385,7 +385,7 @@ def _bled(art: list[Item], canvas: Canvas, *, beside: bool, mirrored: bool) -> l
     """The sheet stretched over the edges of the canvas (above and to one side or both), the rest centred on it."""
     sheet, *rest = art
     bleed = canvas.short_side * 0.05
-    bottom = sheet.box.bottom + canvas.short_side * 0.012
+    bottom = sheet.box.bottom + (0.0 if beside else canvas.short_side * 0.012)
     left = 0.0 if not beside or mirrored else sheet.box.x
     right = sheet.box.right if beside and mirrored else float(canvas.width)
     dx = (left + right) / 2 - sheet.box.centre[0]

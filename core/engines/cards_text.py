@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-from core.engines.fonts import INTER, family_for, is_right_to_left
+from core.engines.fonts import INTER, family_for, is_right_to_left, writable
 
 _LINE_STEP = 1.1  # distance of baselines in type sizes
 _VOWELS = frozenset("aeiouyäöüáéíóúàèìòùâêîôûãõåæøœаеёиоуыэюяіїє")
@@ -33,7 +33,7 @@ class Face:
 
     def width(self, text: str, size: int) -> float:
         """Advance width in px."""
-        return self.at(size).getlength(text)
+        return _width(self.path, self.weight, size, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,11 @@ def face_for(text: str, weight: int) -> Face:
     return Face(path or INTER, weight, covered, is_right_to_left(text))
 
 
+def shown(text: str, face: Face) -> str:
+    """The cleaned text as far as the face can write it."""
+    return clean(text) if face.covered else writable(clean(text))
+
+
 def clean(text: str) -> str:
     """One line, single spaces, no pictograms and no control characters: what a title may hold."""
     kept = "".join(
@@ -97,13 +102,13 @@ def fit(text: str, face: Face, width: float, height: float, largest: int, smalle
         lines = _balanced(text, face, size, width)
         if lines is not None and _fits(lines, face, size, height):
             return Setting(tuple(lines), size, face)
-        size = min(size - 1, round(size * 0.96))
+        size = min(size - 1, round(size * 0.95))
     size = round(smallest * 1.25)
     while True:
         lines = _wrap(text, face, size, width, broken=True) or [text]
         if _fits(lines, face, size, height) or size <= 6:
             return Setting(tuple(lines), size, face)
-        size = min(size - 1, round(size * 0.96))
+        size = min(size - 1, round(size * 0.95))
 
 
 def _fits(lines: list[str], face: Face, size: int, height: float) -> bool:
@@ -130,21 +135,24 @@ def _balanced(text: str, face: Face, size: int, width: float) -> list[str] | Non
 
 def _wrap(text: str, face: Face, size: int, width: float, *, broken: bool) -> list[str] | None:
     """Fill lines greedily; a word wider than a line is hyphenated if `broken`, else the answer is None."""
+    width *= 0.995  # words are measured one by one; letters that meet over a space may add a trifle
     lines: list[str] = []
-    line = ""
+    line, used = "", 0.0
     for gap, word in _pieces(text):
-        tried = line + gap + word if line else word
-        if face.width(tried, size) <= width:
-            line = tried
+        wide = face.width(word, size)
+        space = face.width(gap, size) if line else 0.0
+        if line and used + space + wide <= width:
+            line, used = line + gap + word, used + space + wide
             continue
         if line:
             lines.append(line)
-        line = word
-        if face.width(word, size) > width:
+        line, used = word, wide
+        if wide > width:
             if not broken:
                 return None
             *whole, line = _hyphenated(word, face, size, width)
             lines.extend(whole)
+            used = face.width(line, size)
     return [*lines, line] if line else lines
 
 
@@ -173,6 +181,12 @@ def _hyphenated(word: str, face: Face, size: int, width: float) -> list[str]:
 def _opens_syllable(word: str, n: int) -> bool:
     """Whether a syllable probably begins at letter `n`: a consonant before a vowel, after at least two letters."""
     return n >= 2 and word[n].lower() not in _VOWELS and word[n + 1 : n + 2].lower() in _VOWELS
+
+
+@lru_cache(maxsize=4096)
+def _width(path: Path, weight: int, size: int, text: str) -> float:
+    """Measure once: fitting asks for the same words again and again."""
+    return _font(path, size, weight).getlength(text)
 
 
 @lru_cache(maxsize=64)

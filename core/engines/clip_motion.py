@@ -20,12 +20,11 @@ from core.documents import FPS, Canvas
 from core.engines.fonts import FONTS, family_for
 from core.errors import EngineError
 from core.media.args import clip_output_args, raw_input_args
-from core.media.layers import Layer, Pixels, Role
+from core.media.layers import DRIFT, Layer, Pixels, Role
 from core.media.run import run
 from core.media.stage import REST, Pose, Stage, empty_frame
 from core.ports import Report, Shot
 
-DRIFT = 0.014  # of the short side: how far an illustration floats from its place
 _SETTLE = 24  # frames until texts stand still
 _PICTURE_DENSITY = 1.25  # a finished picture is kept larger than the canvas: it is magnified while the camera nears
 _CAPTION_FONTS = ("Inter-ExtraBold.ttf", "Inter-SemiBold.ttf")
@@ -147,6 +146,7 @@ class _Act:
     def __init__(self, shot: Shot, layers: Sequence[Layer]) -> None:
         self._frames = max(2, shot.frames)
         self._short = float(shot.brief.canvas.short_side)
+        self._middle = shot.brief.canvas.width / 2
         self._layers = layers
         self._stage = Stage(shot.brief.canvas, layers)
         brief = shot.brief
@@ -192,7 +192,7 @@ class _Act:
             case Role.HERO | Role.ACCENT:
                 return self._floating(layer, nature, n, course)
             case _:
-                return self._settling(nature, n)
+                return self._settling(layer, nature, n)
 
     def _camera(self, course: float) -> Pose:
         """A slow camera over a finished picture that never shows its edge."""
@@ -206,8 +206,8 @@ class _Act:
         begin = 0.80 if hero else 0.0
         appeared = begin + (1 - begin) * _sprung((n - nature.delay) / (20 if hero else 16))
         turn = 2 * pi * (n / FPS / nature.period + nature.phase)
-        reach = DRIFT * self._short * (0.6 if hero else 0.8) * layer.depth
-        drift = (course - 0.5) * DRIFT * self._short * 0.8 * layer.depth
+        reach = 0.65 * DRIFT * self._short * layer.depth
+        drift = 0.70 * DRIFT * self._short * layer.depth * (course - 0.5)
         return Pose(
             nature.heading[0] * drift + 0.4 * reach * sin(turn * 0.7),
             nature.heading[1] * drift + reach * sin(turn),
@@ -215,12 +215,13 @@ class _Act:
             (1.1 if hero else 3.2) * sin(turn * 0.8 + 1.0),
         )
 
-    def _settling(self, nature: _Nature, n: int) -> Pose:
-        """Glide in from the side, then stand perfectly still: words are to be read."""
+    def _settling(self, layer: Layer, nature: _Nature, n: int) -> Pose:
+        """Glide in from the nearer side, then stand perfectly still: words are to be read."""
         t = (n - nature.delay) / _SETTLE
         if t >= 1:
             return REST
-        return Pose(dx=-0.055 * self._short * (1 - max(0.0, t)) ** 3)
+        side = 1 if layer.x > self._middle + 1 else -1
+        return Pose(dx=side * 0.05 * self._short * (1 - max(0.0, t)) ** 3)
 
 
 def _eased(t: float) -> float:

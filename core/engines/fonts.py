@@ -29,6 +29,23 @@ def family_for(text: str) -> tuple[str, Path | None, bool]:
     return (*found, True) if found else (INTER_FAMILY, None, False)
 
 
+def writable(text: str) -> str:
+    """What Inter can write of a text that no font covers; words that lose all their letters go."""
+    kept = "".join(c for c in text if not _is_letter(c) or ord(c) in _inter_letters())
+    return " ".join(word for word in kept.split() if any(c.isalnum() for c in word))
+
+
+def missing_sentence(text: str) -> str:
+    """What to tell a person when no font has the letters of `text`; empty when one has."""
+    if family_for(text)[2]:
+        return ""
+    shown = text if len(text) <= 40 else text[:39] + "…"
+    return (
+        f"No font on this machine has the letters of “{shown}”, so pictures and captions leave them out; "
+        "install a font for this script, for example one of the Noto family."
+    )
+
+
 def is_right_to_left(text: str) -> bool:
     """Whether the first letter with a direction runs from right to left."""
     for character in text:

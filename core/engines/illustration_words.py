@@ -266,7 +266,7 @@ ENGLISH: dict[str, str] = {
 🤲 give* charity donat* help* support*
 ✊ protest* revolution* rebel*
 😄 smile* smiling laugh* grin*
-😢 cry* tears weep*
+😢 cry cries cried crying tears weep*
 😱 scream*
 🧘 meditat* calm* relax* yoga stress* mindful* peaceful quiet*
 🕵️ detective* spy spies mystery mysteri*

@@ -15,6 +15,8 @@ from core.documents import Canvas
 
 Pixels = NDArray[Any]
 
+DRIFT = 0.018  # of the short side: how far at most motion carries a layer from its place once it has appeared
+
 
 class Role(StrEnum):
     """What a layer is to the picture; motion differs by it."""
@@ -49,13 +51,14 @@ def merge(layers: Sequence[Layer], canvas: Canvas) -> Pixels:
     out: Pixels = np.zeros((canvas.height, canvas.width, 3), np.uint8)
     for layer in layers:
         if layer.role is Role.GROUND:
-            ground = _placed(layer, canvas, cv2.INTER_CUBIC)
-            ground += grain((canvas.height, canvas.width))[..., None]
-            out = np.clip(ground, 0, 255, out=ground).astype(np.uint8)
+            out = _ground(layer, canvas)
         elif layer.role is Role.PICTURE:
-            out = _placed(layer, canvas, cv2.INTER_LINEAR)
+            out = _shown(layer, (canvas.width, canvas.height), canvas)
         elif layer.role is Role.LINES:
-            cv2.add(out, cv2.merge([_placed(layer, canvas, cv2.INTER_LINEAR)] * 3), dst=out)
+            size = (canvas.width, canvas.height)
+            centre = ((layer.pixels.shape[1] - 1) / 2, (layer.pixels.shape[0] - 1) / 2)
+            lines = cv2.getRectSubPix(layer.pixels, size, centre)
+            cv2.add(out, cv2.merge([lines] * 3), dst=out)
         else:
             _lay(layer, out)
     return out
@@ -69,14 +72,26 @@ def grain(shape: tuple[int, int]) -> Pixels:
     return noise
 
 
-def _placed(layer: Layer, canvas: Canvas, how: int) -> Pixels:
-    """The part of a canvas-covering layer that the canvas shows, at canvas size."""
-    step = layer.density
-    left = layer.pixels.shape[1] / 2 - layer.x * step
-    top = layer.pixels.shape[0] / 2 - layer.y * step
-    matrix = np.array([[step, 0, left + step / 2 - 0.5], [0, step, top + step / 2 - 0.5]], np.float64)
-    size = (canvas.width, canvas.height)
-    return cv2.warpAffine(layer.pixels, matrix, size, flags=how | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+def _ground(layer: Layer, canvas: Canvas) -> Pixels:
+    """The smooth ground at canvas size, dithered to whole levels."""
+    grid = (max(1, round(canvas.width * layer.density)), max(1, round(canvas.height * layer.density)))
+    small = _shown(layer, grid, canvas) - 0.5  # adding rounds to the nearest level, the noise expects rounding down
+    noise = grain((canvas.height, canvas.width))
+    planes = []
+    for plane in cv2.split(small):
+        large = cv2.resize(plane, (canvas.width, canvas.height), interpolation=cv2.INTER_CUBIC)
+        planes.append(cv2.add(large, noise, dtype=cv2.CV_8U))
+    return cv2.merge(planes)
+
+
+def _shown(layer: Layer, size: tuple[int, int], canvas: Canvas) -> Pixels:
+    """The part of a canvas-covering layer that the canvas shows, at `size` (width, height)."""
+    step = (layer.density * canvas.width / size[0], layer.density * canvas.height / size[1])
+    left = layer.pixels.shape[1] / 2 - layer.x * layer.density
+    top = layer.pixels.shape[0] / 2 - layer.y * layer.density
+    matrix = np.array([[step[0], 0, left + step[0] / 2 - 0.5], [0, step[1], top + step[1] / 2 - 0.5]])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(layer.pixels, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _lay(layer: Layer, out: Pixels) -> None:
