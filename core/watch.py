@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -202,7 +202,7 @@ def follow(session: Session, video_id: str, *, alive: Callable[[], str] = str) -
     seen, last_contact, failures = -1, time.monotonic(), 0
     while True:
         try:
-            with _subscribed(session, video_id) as socket:
+            with subscribed(session, [f"databases.{database_id()}.tables.{VIDEOS}.rows.{video_id}"]) as socket:
                 for video in _states(socket, store, video_id):
                     last_contact, failures = time.monotonic(), 0
                     if video.revision > seen:
@@ -219,8 +219,12 @@ def follow(session: Session, video_id: str, *, alive: Callable[[], str] = str) -
 
 
 @contextlib.contextmanager
-def _subscribed(session: Session, video_id: str) -> Iterator[ClientConnection]:
-    """A socket on which the events of this video arrive."""
+def subscribed(session: Session, channels: Sequence[str]) -> Iterator[ClientConnection]:
+    """A socket on which the events of these channels arrive.
+
+    Raises:
+        UnavailableError: the server refuses the user or the channels; OSError or WebSocketException: no connection.
+    """
     parts = urlsplit(session.endpoint)
     scheme = "wss" if parts.scheme == "https" else "ws"
     url = f"{scheme}://{parts.netloc}{parts.path}/realtime?project={quote(session.project)}"
@@ -228,8 +232,7 @@ def _subscribed(session: Session, video_id: str) -> Iterator[ClientConnection]:
         _expect(socket, "connected", "")
         socket.send(json.dumps({"type": "authentication", "data": {"session": session.secret}}))
         _expect(socket, "response", "authentication")
-        channel = f"databases.{database_id()}.tables.{VIDEOS}.rows.{video_id}"
-        subscription = {"subscriptionId": "video", "channels": [channel], "queries": []}
+        subscription = {"subscriptionId": "watch", "channels": list(channels), "queries": []}
         socket.send(json.dumps({"type": "subscribe", "data": [subscription]}))
         _expect(socket, "response", "subscribe")
         yield socket
