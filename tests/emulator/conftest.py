@@ -48,16 +48,19 @@ class Running:
 
     def send(self, method: str, path: str, body: object = None, **headers: str) -> requests.Response:
         """A raw request; header names are written with underscores."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        sent = {"x-appwrite-project": self.project, **named}
+        sent = {"x-appwrite-project": self.project, **_named(headers)}
         return requests.request(method, self.endpoint + path, json=body, headers=sent, timeout=30)
 
     @contextmanager
     def socket(self, query: str = "", **headers: str) -> Iterator[ClientConnection]:
-        """An open realtime socket; `query` follows the project."""
+        """An open realtime socket; `query` follows the project, header names are written with underscores."""
         url = f"{self.endpoint.replace('http', 'ws', 1)}/realtime?project={self.project}{query}"
-        with connect(url, additional_headers=headers, ping_interval=None) as socket:
+        with connect(url, additional_headers=_named(headers), ping_interval=None) as socket:
             yield socket
+
+
+def _named(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 @dataclass(frozen=True)
