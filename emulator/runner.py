@@ -163,15 +163,18 @@ class Pool:
         loop = asyncio.get_running_loop()
         job = _Job(call, loop.create_future(), on_start=on_start)
         self._restart_stale_children()
-        self._waiting.append(job)
-        self._offer()
+        self.adopt([job])
         self.fill()
-        loop.call_later(RELIEF_S, self._relieve, job)
         return job.result
 
     def fill(self) -> None:
-        """Starts children until the pool has its size."""
-        while len(self._active()) + self._spawning < self._size:
+        """Starts a child where the pool has fewer than its size; the next follows when this one is ready.
+
+        One at a time, because importing takes a whole core: two at once would make the first execution wait twice.
+        """
+        active = self._active()
+        loading = self._spawning or not all(child.ready for child in active)
+        if len(active) < self._size and not loading:
             self._start_child()
 
     def retire(self) -> None:
@@ -192,10 +195,11 @@ class Pool:
         return bool(self._children or self._spawning)
 
     def adopt(self, jobs: Iterable[_Job]) -> None:
-        """Queues executions that waited in an older pool."""
+        """Queues executions that no child has begun."""
         for job in jobs:
             self._waiting.append(job)
             self._offer()
+            asyncio.get_running_loop().call_later(RELIEF_S, self._relieve, job)
 
     async def close(self) -> None:
         """Kills every child; what they held fails."""
@@ -233,6 +237,7 @@ class Pool:
         all_held = all(child.ready and child.jobs for child in active)
         if all_held and not self._spawning and len(active) < self._size + EXTRA_CHILDREN:
             self._start_child()
+        asyncio.get_running_loop().call_later(RELIEF_S, self._relieve, job)
 
     def _start_child(self) -> None:
         if self._closed:
@@ -309,6 +314,7 @@ class Pool:
             self._assign(child)
         elif kind == "ready":
             child.ready, child.loaded = True, message["loaded"]
+            self.fill()
         elif kind == "modules":
             self._note_files(child, message["files"])
         elif (job := child.jobs.get(message["id"])) is None:

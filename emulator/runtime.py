@@ -162,11 +162,12 @@ class Channel:
         self._buffer += part
         return take_messages(self._buffer)
 
-    def wait_for_end(self) -> None:
-        """Blocks until the server has closed its end or died."""
+    def end_with_server(self) -> None:
+        """Blocks until the server has closed its end or died, and then ends this process."""
         watch = select.poll()
         watch.register(self._connection, 0)  # nothing but the hang-up, which is always reported
         watch.poll()
+        end_process_group()
 
 
 class Log:
@@ -290,17 +291,11 @@ class Worker:
         """Takes executions until retired and done with those it has."""
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
-        threading.Thread(target=self._end_with_server, daemon=True).start()
         self._report_modules()
         self._loop.add_reader(self._channel, self._receive)
         self._listen_for_tokens()
         self._channel.send({"type": "ready", "loaded": self._main is not None})
         await self._done.wait()
-
-    def _end_with_server(self) -> None:
-        # A thread of its own: it notices the server's death even while an endless loop holds the event loop.
-        self._channel.wait_for_end()
-        end_process_group()
 
     def _receive(self) -> None:
         for message in self._channel.received():
@@ -405,7 +400,11 @@ def main(arguments: list[str]) -> None:
     connection.setblocking(True)
     sys.stdout = NativeStream(sys.__stdout__)
     sys.stderr = NativeStream(sys.__stderr__)
-    worker = Worker(Channel(connection), tokens, Path(arguments[2]), arguments[3])
+    channel = Channel(connection)
+    # A thread of its own, from before the first line of the function's code: it notices the server's death even while
+    # an import never ends or an endless loop holds the event loop.
+    threading.Thread(target=channel.end_with_server, daemon=True).start()
+    worker = Worker(channel, tokens, Path(arguments[2]), arguments[3])
     asyncio.run(worker.serve())
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from cronsim import CronSim, CronSimError
 
-from emulator import clock
 from emulator.database import Database
 
 LONGEST_WAIT_S = 60.0  # a suspended machine's timers stand still; so often the wall clock is read again
@@ -34,8 +33,14 @@ class Schedule:
     Moments that passed while the server was down are not made up for; executions set for a time then are run at once.
     """
 
-    def __init__(self, db: Database, run_function: Callable[[str], None], run_execution: Callable[[str], None]) -> None:
-        self._db, self._run_function, self._run_execution = db, run_function, run_execution
+    def __init__(
+        self,
+        db: Database,
+        run_function: Callable[[str], None],
+        run_execution: Callable[[str], None],
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        self._db, self._run_function, self._run_execution, self._now = db, run_function, run_execution, now
         self._due: dict[str, tuple[str, dt.datetime]] = {}
         self._changed = asyncio.Event()
 
@@ -47,7 +52,7 @@ class Schedule:
         """Until cancelled."""
         while True:
             self._changed.clear()
-            wait = self._run_due(dt.datetime.now(dt.UTC))
+            wait = self._run_due(self._now())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), wait)
 
@@ -63,10 +68,11 @@ class Schedule:
         )
         moments = [moment for _, moment in self._due.values()]
         for row in rows:
-            if row["scheduled_at"] <= clock.now_text():
+            moment = dt.datetime.fromisoformat(row["scheduled_at"])
+            if moment <= now:
                 self._run_execution(row["id"])
             else:
-                moments.append(dt.datetime.fromisoformat(row["scheduled_at"]))
+                moments.append(moment)
         return min([LONGEST_WAIT_S, *(max(0.0, (moment - now).total_seconds()) for moment in moments)])
 
     def _read_functions(self, now: dt.datetime) -> None:
