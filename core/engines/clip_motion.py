@@ -90,7 +90,7 @@ class MotionClips:
             if captions is not None:
                 script = Path(folder) / "captions.ass"
                 script.write_text(captions, encoding="utf-8")
-                stream = stream.filter("ass", str(script), fontsdir=str(_font_folder(Path(folder), captions)))
+                stream = stream.filter("ass", filename=str(script), fontsdir=str(_font_folder(Path(folder), captions)))
             command = stream.output(str(out), **clip_output_args(canvas)).compile(cmd="ffmpeg")
             run(command[1:], feed=feed)
 
