@@ -18,8 +18,7 @@ from core.status import SceneStatus, VideoStatus
 log = logging.getLogger(__name__)
 
 PLANNED = 10  # per cent reached when the storyboard is kept
-RENDERED = 90  # per cent reached when every scene is kept
-_COMBINE_SHARE = (RENDERED - PLANNED) / (100 - PLANNED)  # of the work after planning that is rendering
+RENDERED = 85  # per cent reached when every scene is kept
 _QUIET_SECONDS = 1.8  # a write at least this often: two seconds without one look like a hang
 _APART_SECONDS = 0.8  # between two progress writes of one video, however many renderers it is spread over
 _CONFLICT_TRIES = 8
