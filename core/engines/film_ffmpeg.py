@@ -103,7 +103,7 @@ class FfmpegFilm:
             seen = probe.decode(
                 film,
                 rate=FPS,
-                picture_height=brief.canvas.caption_band[0],
+                picture_share=brief.canvas.caption_band[0] / brief.canvas.height,
                 black_seconds=BLACK_SECONDS,
                 frozen_seconds=FROZEN_SECONDS,
                 silent_seconds=SILENT_SECONDS,
@@ -127,7 +127,7 @@ class FfmpegFilm:
     def _encode(
         self, brief: FilmBrief, music_gain: float, gain: float, limit: float, out: Path, report: Report
     ) -> None:
-        """Copy the segments' pictures and encode the sound beside them."""
+        """Copy the segments' pictures and encode the sound beside them. Raises EngineError for a damaged segment."""
         sound = mix.at_level(mix.mixed_stream(brief.frames, brief.music, music_gain), gain, limit)
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             listed = Path(folder) / "segments.ffconcat"
@@ -148,7 +148,13 @@ class FfmpegFilm:
                     "metadata:s:a:0": f"language={_LANGUAGES.get(brief.language.lower().split('-')[0], 'und')}",
                 },
             )
-            run(output.get_args(), feed=mix.narration(brief.sounds, brief.frames, report))
+            done = run(output.get_args(), feed=mix.narration(brief.sounds, brief.frames, report))
+        copied = probe.last_number(done.log, r"frame= *(\d+)")
+        if copied != brief.frames:  # a segment that cannot be read is skipped without a complaint
+            raise EngineError(
+                f"The clips have {copied} frames together instead of {brief.frames}: one is damaged or too short.",
+                code="bad_segment",
+            )
 
 
 def _part_of(report: Report, low: float, high: float) -> Report:

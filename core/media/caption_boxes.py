@@ -65,7 +65,7 @@ def _measured(header: str, events: list[str], canvas: Canvas) -> list[Box]:
         drawn = (
             ffmpeg.input(f"color=black:s={size}:r=1:d={len(events)}", f="lavfi")
             .filter("setpts", "PTS+0.5/TB")
-            .filter("ass", str(script), fontsdir=str(FONTS))
+            .filter("ass", filename=str(script), fontsdir=str(FONTS))
             .filter("bbox", min_val=_VISIBLE)
         )
         log = run(drawn.output("-", f="null").get_args()).log

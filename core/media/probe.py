@@ -140,7 +140,7 @@ def decode(
     path: Path,
     *,
     rate: int,
-    picture_height: int,
+    picture_share: float,
     black_seconds: float,
     frozen_seconds: float,
     silent_seconds: float,
@@ -149,13 +149,13 @@ def decode(
     """Decode a film once and measure all of it.
 
     rate: frames per second it should have, everywhere.
-    picture_height: px from the top that are looked at for black and frozen stretches; below stand captions,
-        whose changing words would hide a frozen picture.
+    picture_share: share of the height, from the top, that is looked at for black and frozen stretches; below
+        stand captions, whose changing words would hide a frozen picture.
     *_seconds: the shortest stretch that is reported.
     """
     source = ffmpeg.input(str(path), threads=1, skip_loop_filter="all")
     video = (
-        source.video.filter("crop", "iw", picture_height, 0, 0)
+        source.video.filter("crop", "iw", f"ih*{picture_share:.4f}", 0, 0)
         .filter("scale", _LOOK_WIDTH, -2, flags="neighbor")
         .filter("blackdetect", d=black_seconds, pic_th=BLACK_AREA, pix_th=BLACK_LUMA)
         .filter("freezedetect", n=f"{FREEZE_DB}dB", d=frozen_seconds)
