@@ -100,12 +100,14 @@ def file_event(
 
 
 def execution_event(
-    function: str, execution: str, *, action: str, payload: dict[str, Any], roles: frozenset[str]
+    project: str, function: str, execution: str, *, action: str, payload: dict[str, Any], roles: frozenset[str]
 ) -> Event:
-    """An execution was created or ended; `action`: create or update."""
+    """An execution was created or ended; `action`: create or update. The project's console hears of it too."""
+    console = ("console", f"projects.{project}")
+    own = ("executions", f"executions.{execution}", f"functions.{function}")
     return Event(
         names=_pair_names("functions", function, "executions", execution, action),
-        channels=_with_action(("executions", f"executions.{execution}", f"functions.{function}"), action),
+        channels=console + _with_action(own, action),
         payload=payload,
         roles=roles,
     )

@@ -157,19 +157,23 @@ def shape(row: sqlite3.Row, with_output: bool, version: tuple[int, ...] = (9,)) 
     }  # fmt: skip
 
 
-def created_event(row: sqlite3.Row) -> Event:
+def created_event(server: Server, row: sqlite3.Row) -> Event:
     """What listeners learn of a new execution: never its output."""
     payload = shape(row, with_output=False)
-    return execution_event(row["function_id"], row["id"], action="create", payload=payload, roles=_readers(row))
+    return execution_event(
+        server.project_id, row["function_id"], row["id"], action="create", payload=payload, roles=_readers(row)
+    )
 
 
-def ended_event(row: sqlite3.Row) -> Event:
+def ended_event(server: Server, row: sqlite3.Row) -> Event:
     """What listeners learn of an asynchronous execution's end: these fields, as Appwrite's worker sends them."""
     whole = shape(row, with_output=True)
     names = ("$id", "$permissions", "deploymentId", "trigger", "status", "responseStatusCode", "responseHeaders",
              "requestPath", "requestMethod", "requestHeaders", "errors", "logs", "duration", "functionId")  # fmt: skip
     payload = {name: whole[name] for name in names}
-    return execution_event(row["function_id"], row["id"], action="update", payload=payload, roles=_readers(row))
+    return execution_event(
+        server.project_id, row["function_id"], row["id"], action="update", payload=payload, roles=_readers(row)
+    )
 
 
 def _readers(row: sqlite3.Row) -> frozenset[str]:
@@ -201,7 +205,7 @@ async def create(request: Request) -> Response:
     if later:
         execution_id = insert(server, function["id"], deployment.id, order, status, scheduled_at)
         row = find(server, function["id"], execution_id)
-        server.bus.publish(created_event(row))
+        server.bus.publish(created_event(server, row))
         server.executor.execution_added(row)
         return wire.reply(shape(row, caller.is_key, version), 202)
     row, outcome = await server.executor.run_now(function, deployment, order)

@@ -87,7 +87,7 @@ class Executor:
         row = self._finish(function, execution_id, outcome)
         if row is None:
             raise AppwriteError("execution_not_found", "The execution was deleted while it ran.")
-        server.bus.publish(executions.created_event(row))
+        server.bus.publish(executions.created_event(server, row))
         if outcome.timed_out and function["timeout"] > limit:
             sentence = "Synchronous function execution timed out after 30 seconds. Use asynchronous execution instead."
             raise AppwriteError("function_synchronous_timeout", sentence)
@@ -162,7 +162,7 @@ class Executor:
             )  # fmt: skip
         ended = self._finish(function, execution_id, outcome)
         if ended is not None:
-            server.bus.publish(executions.ended_event(ended))
+            server.bus.publish(executions.ended_event(server, ended))
 
     async def _run(
         self,

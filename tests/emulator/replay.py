@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 import time
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import requests
+from PIL import Image
 
 DATA = Path(__file__).parents[1] / "data" / "appwrite"
 # Rate limits are not applied by the embedded server, so it does not announce them either.
@@ -68,7 +70,7 @@ class Player:
         for _ in range(line.get("times", 1)):
             answer = self._until(line)
         body = _body_of(answer)
-        self._capture(line.get("captures", {}), answer, body)
+        self.capture(line.get("captures", {}), answer)
         expected = line["response"]
         found = [] if answer.status_code == expected["status"] else [f"status {answer.status_code}"]
         found += _compare_headers(self.filled(expected.get("headers", {})), answer)
@@ -98,7 +100,9 @@ class Player:
             answer = self.send(line["request"])
         return answer
 
-    def _capture(self, captures: dict[str, str], answer: requests.Response, body: Any) -> None:
+    def capture(self, captures: dict[str, str], answer: requests.Response) -> None:
+        """Keep what an answer defines for later lines."""
+        body = _body_of(answer)
         for name, source in captures.items():
             kind, _, where = source.partition(":")
             if kind == "json":
@@ -175,7 +179,7 @@ def _object_differences(expected: dict[str, Any], actual: Any, path: str, raw: b
             yield f"{path}/{key}: missing"
 
 
-_MARKERS = frozenset({"$base64", "$bytes", "$repeat", "$json", "$includes"})
+_MARKERS = frozenset({"$base64", "$bytes", "$image", "$repeat", "$json", "$includes"})
 
 
 def _marked_differences(marker: str, expected: Any, actual: Any, path: str, raw: bytes) -> Iterator[str]:
@@ -189,10 +193,16 @@ def _marked_differences(marker: str, expected: Any, actual: Any, path: str, raw:
         same: dict[str, Callable[[], bool]] = {
             "$base64": lambda: base64.b64decode(expected) == raw,
             "$bytes": lambda: (len(raw), hashlib.sha256(raw).hexdigest()) == (expected["size"], expected["sha256"]),
+            "$image": lambda: _picture(raw) == expected,
             "$repeat": lambda: actual == expected[0] * expected[1],
         }
         if not same[marker]():
             yield f"{path}: other content"
+
+
+def _picture(raw: bytes) -> dict[str, Any]:
+    with Image.open(io.BytesIO(raw)) as picture:
+        return {"type": str(picture.format).lower(), "width": picture.width, "height": picture.height}
 
 
 def _compare_headers(expected: dict[str, Any], answer: requests.Response) -> Iterator[str]:
@@ -277,4 +287,9 @@ def _content(content: dict[str, Any]) -> bytes:
         return str(content["text"]).encode()
     if "base64" in content:
         return base64.b64decode(content["base64"])
+    if content.get("generator", {}).get("kind") == "sha256-stream":
+        seed, size = content["generator"]["seed"], content["generator"]["size"]
+        blocks = (hashlib.sha256(f"{seed}:{number}".encode()).digest() for number in range(-(-size // 32)))
+        start, end = content.get("slice", (0, size))
+        return b"".join(blocks)[:size][start:end]
     raise ValueError(f"unknown content {sorted(content)}")

@@ -47,10 +47,10 @@ class Conversation:
         else:
             self._socket.send(json.dumps(expanded(self._player.filled(frame["data"]))))
 
-    def expect(self, frames: list[Any], step: str) -> None:
-        """Compare what comes now with what was recorded, in any order."""
+    def expect(self, frames: list[Any], step: str, patience: float = PATIENCE_SECONDS) -> None:
+        """Compare what comes within `patience` seconds with what was recorded, in any order."""
         came: list[Any] = []
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + patience
         while True:
             wait = QUIET_SECONDS if len(came) >= len(frames) else deadline - time.monotonic()
             try:
@@ -86,8 +86,10 @@ def _play_step(player: Player, conversations: list[Conversation], step: int) -> 
             conversation.say(frame)
     writes = [frame for _, frame in acting if frame["from"] == "http"]
     if writes:
-        status = player.send(writes[0]["request"]).status_code
-        if status != writes[0]["status"]:
-            acting[0][0].found.append(f"step {step}: status {status} instead of {writes[0]['status']}")
+        answer = player.send(writes[0]["request"])
+        player.capture(writes[0].get("captures", {}), answer)
+        if answer.status_code != writes[0]["status"]:
+            acting[0][0].found.append(f"step {step}: status {answer.status_code} instead of {writes[0]['status']}")
+    patience = max([PATIENCE_SECONDS, *(frame.get("within_s", 0.0) for frame in writes)])
     for conversation in {id(c): c for c, _ in acting}.values():
-        conversation.expect(conversation.after(step), f"step {step}")
+        conversation.expect(conversation.after(step), f"step {step}", patience)
