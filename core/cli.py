@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -59,7 +60,7 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except ScenewrightError as error:
             show(error)
-            if Settings.from_env().log_level == "DEBUG":
+            if os.environ.get("SCENEWRIGHT_LOG_LEVEL") == "DEBUG":
                 errors.print_exception()
             raise typer.Exit(exit_code(error)) from error
         except KeyboardInterrupt:

@@ -64,7 +64,8 @@ def kill(pids: Sequence[int], children: Sequence[subprocess.Popen[bytes]]) -> No
         if not pids:
             break
     for child in children:
-        child.poll()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(1)  # its threads may end a moment after it
 
 
 def answers(url: str) -> bool:
