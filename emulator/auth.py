@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection, Request
 from emulator import clock, origins
 from emulator.database import Database, pack, unpack
 from emulator.errors import AppwriteError
+from emulator.foreign import read_json
 from emulator.keys import Keys
 from emulator.server import server_of
 
@@ -125,7 +126,7 @@ def session_value(connection: HTTPConnection, project: str) -> str:
     if header := headers.get("x-appwrite-session"):
         return header
     try:
-        fallback = json.loads(headers.get("x-fallback-cookies") or "{}")
+        fallback = read_json(headers.get("x-fallback-cookies") or "{}")
     except ValueError:
         return ""
     value = fallback.get(name, "") if isinstance(fallback, dict) else ""
@@ -145,7 +146,7 @@ def hash_secret(secret: str) -> str:
 def caller_of_session(db: Database, value: str) -> Caller | None:
     """The user of an encoded session, or None where it is not (or no longer) one. Raises user_blocked."""
     try:
-        decoded = json.loads(base64.b64decode(value + "=" * (-len(value) % 4)))
+        decoded = read_json(base64.b64decode(value + "=" * (-len(value) % 4)))
         user_id, secret = decoded["id"], decoded["secret"]
     except (ValueError, binascii.Error, TypeError, KeyError):
         return None

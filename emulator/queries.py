@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from emulator import clock
 from emulator.columns import INT64, SPATIAL, Column
 from emulator.database import quote
 from emulator.errors import AppwriteError, invalid_argument
+from emulator.foreign import read_json
 from emulator.schema import SYSTEM_COLUMNS, Table
 
 DEFAULT_LIMIT = 25
@@ -84,8 +84,8 @@ def parse(written: Sequence[str]) -> list[Query]:
 
 def _parse_one(written: str) -> Query:
     try:
-        read = json.loads(written)
-    except (ValueError, RecursionError):
+        read = read_json(written)
+    except ValueError:
         raise _invalid("Syntax error") from None
     return _query(read, 0)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from emulator import accounts, clock, subscriptions
 from emulator.auth import GUEST, Caller, caller_of_jwt, caller_of_session, identify, user_roles
 from emulator.errors import AppwriteError
 from emulator.events import Event
+from emulator.foreign import read_json
 from emulator.server import Server, server_of
 from emulator.subscriptions import Subscription
 from emulator.wire import encode, unique_id
@@ -166,8 +166,8 @@ class Connection:
 
     def _answer(self, written: str) -> None:
         try:
-            message = json.loads(written)
-        except (ValueError, RecursionError):
+            message = read_json(written)
+        except ValueError:
             raise subscriptions.malformed("Message format is not valid.") from None
         kind = message.get("type") if isinstance(message, dict) else None
         if kind == "ping":

@@ -7,9 +7,9 @@ from starlette.requests import Request
 from emulator import wire
 from emulator.access import Access
 from emulator.auth import authenticate
-from emulator.database import unpack
 from emulator.errors import AppwriteError, invalid_argument
 from emulator.families import Family, family_of
+from emulator.foreign import read_json
 from emulator.row_store import granted_in
 from emulator.server import server_of
 from emulator.wire import Body
@@ -20,6 +20,8 @@ async def begin_write(request: Request) -> tuple[Access, Body]:
     caller = await authenticate(request)
     caller.require_scope(*family_of(request).scopes("row", "write"))
     body = await wire.json_body(request)
+    if body.get("transactionId"):
+        raise AppwriteError("general_not_implemented", "Transactions are not served by this server.", 501)
     return Access(request, server_of(request), caller), body
 
 
@@ -28,7 +30,7 @@ def data_in(family: Family, body: Body) -> Body:
     data = body.get("data")
     if isinstance(data, str):
         try:
-            data = unpack(data)
+            data = read_json(data)
         except ValueError:
             raise invalid_argument("data", "Value must be a valid JSON object") from None
     if not data:

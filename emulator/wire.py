@@ -13,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emulator.errors import AppwriteError, invalid_argument
+from emulator.foreign import read_json
 
 # The server whose behaviour is kept; clients read it from /health/version and from error bodies.
 VERSION = "1.9.6"
+BODY_MAX = 12 * 1024 * 1024  # bytes of JSON; real servers cut the connection beyond it
 JSON_TYPE = "application/json; charset=UTF-8"
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -60,12 +62,28 @@ def response_format(request: Request) -> tuple[int, ...]:
 
 async def json_body(request: Request) -> Body:
     """The request's JSON object; what cannot be read as one counts as empty, as PHP does it."""
-    raw = await request.body()
+    raw = await _limited_body(request)
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
+        body = read_json(raw)
+    except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+async def _limited_body(request: Request) -> bytes:
+    """The body, which is refused before memory is spent on it where it is too long."""
+    if int(request.headers.get("content-length", 0)) > BODY_MAX:
+        raise _too_long()
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_MAX:
+            raise _too_long()
+    return bytes(body)
+
+
+def _too_long() -> AppwriteError:
+    return AppwriteError("general_bad_request", f"The request body is longer than {BODY_MAX} bytes.", 413)
 
 
 def list_parameter(request: Request, name: str) -> list[str]:
