@@ -35,7 +35,7 @@ def column(family: Family, kind: str, body: Mapping[str, Any]) -> Column:
         created_at=now,
         updated_at=now,
     )
-    return _with_default(family, made, body.get("default", body.get("xdefault")))
+    return _with_default(family, made, body.get("default"))
 
 
 def inline_column(family: Family, body: Mapping[str, Any]) -> Column:
@@ -63,7 +63,7 @@ def changed_column(family: Family, old: Column, body: Mapping[str, Any]) -> Colu
         default=None,
         updated_at=clock.now_text(),
     )
-    return _with_default(family, new, body.get("default", body.get("xdefault")))
+    return _with_default(family, new, body.get("default"))
 
 
 def _limits(kind: str, body: Mapping[str, Any]) -> tuple[int, float | None, float | None, tuple[str, ...]]:
