@@ -90,7 +90,7 @@ def _paint(brief: PictureBrief, composition: Composition, name: str, pictures: t
     seed = int.from_bytes(digest[:4], "big")
     texts = [item.box for item in composition.items if item.kind in {"title", "chip"}]
     middle = (canvas.width / 2, canvas.height / 2)
-    ground = paint.ground(canvas, palette, composition.focus, texts, seed)
+    ground = paint.ground(canvas, palette, composition.focus, texts, seed, captions=brief.captions)
     rings = paint.lines(canvas, palette, composition.focus, seed)
     layers = [
         Layer(Role.GROUND, ground, 1 / paint.GROUND_STEP, *middle, 0.0),

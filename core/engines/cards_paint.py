@@ -22,7 +22,9 @@ LINES_OVERSCAN = 1.06
 TITLE_CONTRAST = 6.0  # least contrast of a title with what is behind it (4.5 is the norm for reading)
 
 
-def ground(canvas: Canvas, palette: Palette, focus: tuple[float, float], texts: list[Box], seed: int) -> Pixels:
+def ground(
+    canvas: Canvas, palette: Palette, focus: tuple[float, float], texts: list[Box], seed: int, *, captions: bool
+) -> Pixels:
     """Soft lights on a dark or bright ground, float32 RGB at 1 / GROUND_STEP, OVERSCAN times the canvas.
 
     Behind `texts` (canvas px) it is dimmed, or brightened, as far as their contrast needs.
@@ -48,6 +50,10 @@ def ground(canvas: Canvas, palette: Palette, focus: tuple[float, float], texts: 
         out += alpha[..., None] * (np.array(colour, np.float32) - out)
     foot = np.clip((y - 0.46 * h) / (0.54 * h), 0, 1) ** 1.2 * (0.34 if palette.light else 0.75)
     out += foot[..., None] * (np.array(palette.foot, np.float32) - out)
+    if palette.light and captions:  # captions are white
+        deep = np.array(mixed(palette.glows[2], palette.ink, 0.25), np.float32)
+        rise = np.clip((y - 0.56 * h) / (0.44 * h), 0, 1) ** 1.5
+        out += (0.58 * rise)[..., None] * (deep - out)
     return _readable(out, canvas, palette, texts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from core.engines.illustrations import theme
+from core.engines.illustrations import choose, theme
 
 RGB = tuple[int, int, int]
 
@@ -99,10 +99,20 @@ _FITTING: dict[str, tuple[str, ...]] = {
 }
 
 
+_EMBLEMS: dict[str, str] = {  # a film whose emblem this is has half its chances there
+    "🌋": "ember", "🔥": "ember", "🌊": "lagoon", "💧": "lagoon", "🐟": "lagoon", "🌙": "midnight", "🪐": "midnight",
+    "⭐": "midnight", "☀": "ember", "🌸": "blush", "❤": "blush", "🌲": "forest", "🌳": "forest", "🌱": "forest",
+    "💰": "gold", "👑": "gold", "♟": "gold", "💎": "cobalt", "❄": "cobalt", "🤖": "cobalt", "📚": "paper",
+}  # fmt: skip
+
+
 def palette_name(style: str, film_title: str, language: str, seed: int) -> str:
     """The palette of one film: the style itself, or for "auto" (and unknown names) one that fits its title."""
     if style in PALETTES:
         return style
     fitting = _FITTING.get(theme(film_title, language), tuple(PALETTES))
     digest = hashlib.sha256(f"{seed}:{film_title}".encode()).digest()
+    favourite = _EMBLEMS.get(choose("", film_title, "", language, (), seed)[0])
+    if favourite is not None and digest[1] % 2:
+        return favourite
     return fitting[digest[0] % len(fitting)]
