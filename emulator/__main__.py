@@ -60,9 +60,12 @@ def run(app: App, listener: socket.socket, ready: dict[str, str], ready_file: Pa
         ws="websockets-sansio",
         ws_max_size=64 * 1024,
         ws_ping_interval=None,  # the protocol has its own ping; a second one would only cost
+        ws_per_message_deflate=False,  # costs memory per socket and time per event, and saves bytes nobody pays for
+        timeout_keep_alive=65,  # longer than clients keep idle connections in their pools
         timeout_graceful_shutdown=1,
         server_header=False,
     )
+
     async def announce() -> None:
         line = json.dumps(ready)
         if ready_file is not None:

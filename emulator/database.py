@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +26,6 @@ class Database:
         # A killed process loses nothing with NORMAL; only a power cut can lose the last moments, and never corrupts.
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA temp_store = MEMORY")
-        # Appwrite's `regex`; SQLite has the operator and leaves the function to us.
-        self.connection.create_function("regexp", 2, _matches, deterministic=True)
 
     def declare(self, statements: str) -> None:
         """Run a module's `CREATE TABLE IF NOT EXISTS` statements."""
@@ -75,7 +72,3 @@ def unpack(stored: str) -> Any:
 def quote(identifier: str) -> str:
     """An SQL identifier in quotes, whatever it contains."""
     return '"' + identifier.replace('"', '""') + '"'
-
-
-def _matches(pattern: str, value: str | None) -> bool:
-    return value is not None and re.search(pattern, value) is not None

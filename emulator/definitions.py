@@ -119,12 +119,21 @@ def index(family: Family, table: Table, body: Mapping[str, Any]) -> Index:
         if name not in table.by_key and name not in SYSTEM_COLUMNS:
             raise AppwriteError(family.error_type("column", "unknown"), f"Unknown {family.column}: {name}")
     _require_indexable(family, table, kind, names)
-    orders = [str(order).upper() if order else None for order in body.get("orders") or []]
-    if any(order not in (None, "ASC", "DESC") for order in orders):
+    orders = [each.upper() if isinstance(each, str) else each for each in _list(body, "orders")]
+    if any(order not in (None, "", "ASC", "DESC") for order in orders):
         raise invalid_argument("orders", "Value must be one of (ASC, DESC)")
-    lengths = body.get("lengths") or [0] * len(names)
+    lengths = [_whole(0 if each is None else each, "lengths", 0, 768) for each in _list(body, "lengths")] or [0] * len(
+        names
+    )
     now = clock.now_text()
-    return Index(key, kind, tuple(names), tuple(orders), tuple(int(each or 0) for each in lengths), now, now)
+    return Index(key, kind, tuple(names), tuple(order or None for order in orders), tuple(lengths), now, now)
+
+
+def _list(body: Mapping[str, Any], name: str) -> list[Any]:
+    items = body.get(name) or []
+    if not isinstance(items, list):
+        raise invalid_argument(name, "Value must be a list")
+    return items
 
 
 def _require_indexable(family: Family, table: Table, kind: str, names: list[str]) -> None:
@@ -148,13 +157,18 @@ def _invalid_index(family: Family, reason: str) -> AppwriteError:
 
 
 def page(shown: list[dict[str, Any]], written: list[str]) -> list[dict[str, Any]]:
-    """The part of a short list that `limit`, `offset` and `equal` queries ask for."""
+    """The part of a short list that `limit`, `offset`, `cursorAfter` and `equal` queries ask for."""
     limit, offset = 25, 0
     for query in parse(written):
         if query.method == "limit" and query.values:
             limit = _whole(query.values[0], "queries", 1, INT64 - 1)
         elif query.method == "offset" and query.values:
             offset = _whole(query.values[0], "queries", 0, INT64 - 1)
+        elif query.method == "cursorAfter" and query.values:
+            ids = [item.get("$id", item.get("key")) for item in shown]
+            if query.values[0] not in ids:
+                raise AppwriteError("general_cursor_not_found", f"'{query.values[0]}' for the cursor was not found.")
+            shown = shown[ids.index(query.values[0]) + 1 :]
         elif query.method == "equal":
             shown = [item for item in shown if item.get(query.attribute) in query.values]
     return shown[offset : offset + limit]

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from emulator.errors import AppwriteError, invalid_argument
 
-ACTIONS = ("create", "read", "update", "delete", "write")
 _PERMISSION = re.compile(r'^(create|read|update|delete|write)\("([^"]+)"\)$')
 _WRITE = ("create", "update", "delete")
 _ID = r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,35}"

@@ -36,8 +36,8 @@ class Hub:
 
     def deliver(self, event: Event) -> None:
         """Queue an event for every connection that listens to it and holds one of its roles."""
-        if event.names[0].startswith("users."):
-            self._refresh_roles(event.names[0].split(".")[1])
+        if event.channels[0] == "account":
+            self._refresh_roles(event.channels[1].removeprefix("account."))
         found: set[Connection] = set()
         for channel in event.channels:
             found.update(self._listeners.get(channel, ()))

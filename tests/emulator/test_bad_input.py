@@ -167,3 +167,15 @@ def test_what_is_asked_in_a_transaction_is_not_done_outside_of_it(server: Runnin
     body = {"rowId": "unique()", "data": {"text": "later"}, "transactionId": "t1"}
     answer = server.send("POST", "/tablesdb/bins/tables/bin/rows", body, x_appwrite_key=server.key)
     assert answer.status_code == 501
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"orders": 5}, {"orders": "ASC"}, {"orders": [{}]}, {"lengths": [{}]}, {"lengths": 1}, {"attributes": [[]]}],
+)
+def test_an_index_that_makes_no_sense_is_refused(server: Running, bins: TablesDB, fields: dict[str, Any]) -> None:
+    body = {"key": "i", "type": "key", "columns": ["whole"], **fields}
+    if "attributes" in fields:
+        del body["columns"]
+    answer = server.send("POST", "/tablesdb/bins/tables/bin/indexes", body, x_appwrite_key=server.key)
+    assert (answer.status_code, answer.json()["type"]) == (400, "general_argument_invalid")
