@@ -93,7 +93,7 @@ class Player:
     def _until(self, line: dict[str, Any]) -> requests.Response:
         answer = self.send(line["request"])
         self._session.cookies.clear()
-        until = line.get("until")
+        until = self.filled(line.get("until"))
         deadline = time.monotonic() + (until or {}).get("timeout_s", 0)
         while until and time.monotonic() < deadline and not _reached(until, _body_of(answer)):
             time.sleep(0.05)
