@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _KEPT_CALLS = 1000  # finished calls that can still be asked after
 _RETRY_AFTER_SECONDS = 15
 _MAX_PROCESSES = 8
+_RESPAWN_SECONDS = 3.0
 
 
 def process_count(settings: Settings) -> int:
@@ -143,7 +144,10 @@ class Pool:
             error: str | None = entry.pipe.recv()
         except (EOFError, OSError):
             self._drop(entry, "The render process died.")
-            self._spawn()
+            if entry.ready:
+                self._spawn()
+            else:  # it could not even begin, and the next one will hardly fare better: no storm of processes
+                asyncio.get_running_loop().call_later(_RESPAWN_SECONDS, self._spawn)
             return
         if error is None:
             entry.ready = True
