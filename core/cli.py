@@ -20,7 +20,7 @@ from core import cli_view as view
 from core import stack as local
 from core.cli_connect import connected, errors, folder_of
 from core.documents import Video
-from core.errors import InvalidInputError, RefusedError, ScenewrightError
+from core.errors import InvalidInputError, RefusedError, ScenewrightError, UnavailableError
 from core.settings import Settings
 from core.status import VideoStatus
 
@@ -139,13 +139,13 @@ def watch(video_id: str, out_file: Out = None, as_json: AsJson = False, data: Da
 
 @contextmanager
 def _resumable(video_id: str, data: Path | None) -> Iterator[None]:
-    """Say how to go on when a person stops watching."""
+    """Say how to go on when a person stops watching, or the server is lost."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UnavailableError):
         where = f" --data {data}" if data else ""
         errors.print(
-            f"Stopped watching. Nothing is lost: `scenewright watch {video_id}{where}` goes on, and so does the work "
+            f"Nothing is lost: `scenewright watch {video_id}{where}` goes on, and so does the work "
             "whenever the stack runs.",
             markup=False,
             soft_wrap=True,
@@ -263,9 +263,14 @@ def up(
     out.print(_welcome(stack, time.monotonic() - begun), markup=False, soft_wrap=True)
     if detach or not stack.started:
         return
-    with stack:
+    try:
         while not (dead := stack.dead()):
             time.sleep(0.5)
+    except KeyboardInterrupt:
+        out.print("Stopped.")
+        return
+    finally:
+        stack.stop(wait=False)
     show(ScenewrightError(f"{dead} ended by itself; see {folder / 'logs'}.", code="stack_died"))
     raise typer.Exit(UNREACHABLE)
 

@@ -19,13 +19,21 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """Take jobs on host:port until SIGTERM or SIGINT; what an earlier run left behind is handed out again first.
 
     Raises:
-        InvalidInputError: the address can be reached from outside, and no token is set (code token_needed).
+        InvalidInputError: the address can be reached from outside, and no token is set (code token_needed); no
+            server is named to work for (code endpoint_missing).
     """
     if host not in LOOPBACK and not settings.render_token:
         raise InvalidInputError(
             f"On {host} others can reach this worker: set SCENEWRIGHT_RENDER_TOKEN first, here and on the function.",
             code="token_needed",
             field="host",
+        )
+    if not settings.endpoint:
+        raise InvalidInputError(
+            "Set APPWRITE_ENDPOINT, APPWRITE_PROJECT_ID and APPWRITE_API_KEY first; `scenewright up` starts a server "
+            "and a worker together.",
+            code="endpoint_missing",
+            field="APPWRITE_ENDPOINT",
         )
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("urllib3").setLevel(logging.WARNING)

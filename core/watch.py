@@ -33,6 +33,7 @@ from core.schema import FUNCTION, VIDEOS, database_id
 
 _PING_SECONDS = 20.0  # servers close a socket that is silent for longer
 _REREAD_SECONDS = 15.0  # without an event for so long, look whether one was lost
+_ALIVE_SECONDS = 2.0  # between two looks at whether the local stack still lives
 _WAITS = (1.0, 5.0)  # before connecting again: the first time, later
 _GIVE_UP_SECONDS = 60.0
 _TIMEOUT = (3.0, 20.0)
@@ -192,7 +193,7 @@ def follow(session: Session, video_id: str, *, alive: Callable[[], str] = str) -
     in order of their revision; what is older than what was seen is dropped.
 
     Args:
-        alive: asked while the server is silent; a sentence ends the wait at once.
+        alive: asked every two seconds; a sentence, such as that the renderer has died, ends it all at once.
 
     Raises:
         NotFoundError: there is no such video, or it is somebody else's.
@@ -203,7 +204,7 @@ def follow(session: Session, video_id: str, *, alive: Callable[[], str] = str) -
     while True:
         try:
             with subscribed(session, [f"databases.{database_id()}.tables.{VIDEOS}.rows.{video_id}"]) as socket:
-                for video in _states(socket, store, video_id):
+                for video in _states(socket, store, video_id, alive):
                     last_contact, failures = time.monotonic(), 0
                     if video.revision > seen:
                         seen = video.revision
@@ -213,7 +214,8 @@ def follow(session: Session, video_id: str, *, alive: Callable[[], str] = str) -
         except (OSError, WebSocketException, UnavailableError) as error:
             sentence = alive()
             if sentence or time.monotonic() - last_contact > _GIVE_UP_SECONDS:
-                raise UnavailableError(sentence or f"{session.endpoint} does not answer any more.") from error
+                sentence = sentence or f"{session.endpoint} does not answer any more."
+                raise UnavailableError(sentence, code="server_lost") from error
         time.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
         failures += 1
 
@@ -249,11 +251,13 @@ def _expect(socket: ClientConnection, kind: str, to: str) -> None:
             return
 
 
-def _states(socket: ClientConnection, store: AppwriteStore, video_id: str) -> Iterator[Video]:
+def _states(socket: ClientConnection, store: AppwriteStore, video_id: str, alive: Callable[[], str]) -> Iterator[Video]:
     """The row as it is now, then as events tell, re-read whenever they fall silent."""
     yield store.get_video(video_id)
     pinged = heard = time.monotonic()
     while True:
+        if sentence := alive():
+            raise UnavailableError(sentence)
         now = time.monotonic()
         if now - pinged >= _PING_SECONDS:
             socket.send(json.dumps({"type": "ping"}))
@@ -262,7 +266,8 @@ def _states(socket: ClientConnection, store: AppwriteStore, video_id: str) -> It
             heard = now
             yield store.get_video(video_id)
         try:
-            message = json.loads(socket.recv(timeout=min(pinged + _PING_SECONDS, heard + _REREAD_SECONDS) - now))
+            until = min(pinged + _PING_SECONDS, heard + _REREAD_SECONDS, now + _ALIVE_SECONDS)
+            message = json.loads(socket.recv(timeout=until - now))
         except TimeoutError:
             continue
         if message["type"] == "event":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,9 +79,15 @@ def script(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(running_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """One film made with --json: the folder it was made in, and the lines on standard output."""
+    """One film made with --json and music: the folder it was made in, and the lines on standard output."""
     folder = tmp_path_factory.mktemp("made")
-    done = run("make", "-s", "-", "--json", "--data", running_stack.data, *SMALL, cwd=folder, stdin=SCRIPT)
+    with wave.open(str(folder / "song.wav"), "wb") as song:
+        song.setparams((1, 2, 8000, 0, "NONE", ""))
+        song.writeframes(
+            b"".join(int(9000 * math.sin(i / 3)).to_bytes(2, "little", signed=True) for i in range(24_000))
+        )
+    options = ("-s", "-", "--json", "--music", "song.wav", "--data", running_stack.data, *SMALL)
+    done = run("make", *options, cwd=folder, stdin=SCRIPT)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout.splitlines()
 
@@ -372,6 +380,25 @@ def test_an_interrupted_video_goes_on_with_watch(script: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "film.mp4"
     assert frames(tmp_path / "film.mp4") > 5 * 30
+
+
+def test_a_renderer_that_dies_is_said_and_the_video_goes_on_later(script: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    arguments = command("make", "--script", script, "--data", data, *SMALL)
+    process = subprocess.Popen(arguments, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for text in process.stderr:
+        if "scene 1 of 3" in text:
+            break
+    known = json.loads((data / "stack.json").read_text())["processes"]
+    os.kill(known["worker"]["pid"], signal.SIGKILL)
+    rest = process.stderr.read()
+    process.stderr.close()
+
+    assert process.wait(30) == 3
+    assert "Nothing is lost" in rest
+    assert rest.splitlines()[-1].startswith("server_lost: worker of the local stack ended")
+    wait_until(lambda: gone([known["appwrite"]["pid"]]), 5)
 
 
 def test_the_doctor_finds_the_local_stack_well(running_stack: RunningStack, tmp_path: Path) -> None:
