@@ -304,13 +304,17 @@ def worker(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8750,
 ) -> None:
     """Run only the render server, for the Appwrite project that the environment names."""
-    from core.cli_worker import serve
+    from core.cli_worker import listen, serve
 
-    typer.echo(
+    settings = Settings.from_env()
+    listener = listen(settings, host, port)
+    out.print(
         f"Render server on http://{host}:{port}. It is asynchronous: POST /calls answers with an id at once, the work "
-        "goes on in the background, and GET /calls/{id} shows it. Ctrl-C stops it; whatever it did is continued later."
+        "goes on in the background, and GET /calls/{id} shows it. Ctrl-C stops it; whatever it did is continued later.",
+        markup=False,
+        soft_wrap=True,
     )
-    serve(Settings.from_env(), host, port)
+    serve(settings, listener)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 
 import uvicorn
 
@@ -15,19 +16,13 @@ from core.wiring import build_choices, build_parts
 from core.worker import build_app
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Take jobs on host:port until SIGTERM or SIGINT; what an earlier run left behind is handed out again first.
+def listen(settings: Settings, host: str, port: int) -> socket.socket:
+    """Open the port a worker will answer on.
 
     Raises:
-        InvalidInputError: the address can be reached from outside, and no token is set (code token_needed); no
-            server is named to work for (code endpoint_missing).
+        InvalidInputError: no server is named to work for (code endpoint_missing), others could reach the worker and
+            no token is set (token_needed), or the port cannot be had (port_taken).
     """
-    if host not in LOOPBACK and not settings.render_token:
-        raise InvalidInputError(
-            f"On {host} others can reach this worker: set SCENEWRIGHT_RENDER_TOKEN first, here and on the function.",
-            code="token_needed",
-            field="host",
-        )
     if not settings.endpoint:
         raise InvalidInputError(
             "Set APPWRITE_ENDPOINT, APPWRITE_PROJECT_ID and APPWRITE_API_KEY first; `scenewright up` starts a server "
@@ -35,11 +30,31 @@ def serve(settings: Settings, host: str, port: int) -> None:
             code="endpoint_missing",
             field="APPWRITE_ENDPOINT",
         )
+    if host not in LOOPBACK and not settings.render_token:
+        raise InvalidInputError(
+            f"On {host} others can reach this worker: set SCENEWRIGHT_RENDER_TOKEN first, here and on the function.",
+            code="token_needed",
+            field="host",
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InvalidInputError(
+            f"Cannot listen on {host}:{port} ({error.strerror}): choose another with --port.",
+            code="port_taken",
+            field="port",
+        ) from error
+
+
+def serve(settings: Settings, listener: socket.socket) -> None:
+    """Take jobs until SIGTERM or SIGINT; what an earlier run left behind is handed out again first."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)  # its lines hold whole addresses
     parts, choices = build_parts(settings), build_choices(settings)
     app = build_app(settings, lambda: sweep(parts, choices, after_restart=True))
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def main() -> None:
@@ -48,4 +63,5 @@ def main() -> None:
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
-    serve(Settings.from_env(), arguments.host, arguments.port)
+    settings = Settings.from_env()
+    serve(settings, listen(settings, arguments.host, arguments.port))

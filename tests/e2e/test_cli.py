@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core import stack
 from core.media.probe import frames, streams
 from tests.e2e.conftest import RunningStack
 
@@ -328,6 +329,27 @@ def test_a_stack_runs_once_is_guarded_from_purge_and_leaves_nothing_behind(detac
     wait_until(lambda: gone(everyone), 5)
     assert run("purge", "--yes", "--data", detached, cwd=tmp_path).returncode == 0
     assert not detached.exists()
+
+
+def test_a_stack_counts_as_used_as_long_as_a_command_works_with_it(detached: Path) -> None:
+    first, second = stack.running(detached), stack.running(detached)
+    assert first is not None and second is not None
+
+    assert first.in_use()
+    second.stop()
+    assert not first.in_use()
+    first.stop()
+    assert not gone(pids_of(detached)), "who only joined a stack does not end it"
+
+
+def test_a_worker_whose_port_is_taken_says_so(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("worker", "--port", port, cwd=tmp_path, APPWRITE_ENDPOINT="http://127.0.0.1:9/v1")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("port_taken: ")
+    assert done.stdout == ""
 
 
 def test_a_stack_keeps_its_addresses_and_its_secrets_to_itself(detached: Path, tmp_path: Path) -> None:
