@@ -119,7 +119,7 @@ def check_wish(wish: Wish, settings: Settings) -> None:
 
 
 def _check_music(path: Path) -> None:
-    from core.engines.film_ffmpeg import check_music
+    from core.media.mix import check_music
 
     limit, kinds = bucket(UPLOADS)["maximumFileSize"], bucket(UPLOADS)["allowedFileExtensions"]
     try:

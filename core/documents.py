@@ -55,7 +55,7 @@ class Canvas:
         rate alone allows.
         """
         video = self.maxrate_kbps * 125 * (seconds + segments)
-        sound = (AUDIO_KBPS * 1.05 * 125 + _CONTAINER_BYTES_PER_SECOND) * (seconds + 1)
+        sound = (AUDIO_KBPS * 1.2 * 125 + _CONTAINER_BYTES_PER_SECOND) * (seconds + 1)
         return round(video + sound) + 20_000
 
     @property

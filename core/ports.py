@@ -152,6 +152,10 @@ class FilmEngine(Protocol):
     id: str
     version: str
 
+    def check_music(self, path: Path) -> None:
+        """Raise InvalidInputError, field music, when the file cannot be heard."""
+        ...
+
     def join(self, brief: FilmBrief, out: Path, report: Report) -> Mapping[str, Any]:
         """Write the mp4 (faststart, BT.709 tags, -16 LUFS) to `out`, return facts. Raises EngineError."""
         ...

@@ -23,6 +23,7 @@ from core.identity import digest
 from core.plan import effective_options
 from core.ports import Engines, Job, Parts, PictureBrief, PictureEngine, Shot, Voice, VoiceBrief, Word
 from core.progress import RENDERED, Reporter
+from core.schema import UPLOADS
 from core.status import SceneStatus, VideoStatus
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,7 @@ def render_chunk(parts: Parts, engines: Engines, job: Job) -> None:
             tempfile.TemporaryDirectory(dir=parts.settings.work_dir or None) as folder,
             Reporter(parts, video, **clock) as reporter,  # type: ignore[arg-type] # two values of two types
         ):
+            _check_music(parts, engines, video, job, Path(folder))
             for number in job.scenes:
                 reporter.check()
                 scene = _take(parts, video, number, job.attempt, holder)
@@ -139,6 +141,16 @@ def render_chunk(parts: Parts, engines: Engines, job: Job) -> None:
         if error.retryable:
             raise  # the call ends as failed; the sweep hands the video out again
         fail(parts, video, error.code, error.sentence)
+
+
+def _check_music(parts: Parts, engines: Engines, video: Video, job: Job, folder: Path) -> None:
+    """Music that cannot be heard is found before anything is made for it, by the call that has the first scene."""
+    file_id = video.parsed_options.music_file_id
+    if file_id and 1 in job.scenes:
+        path = folder / "music"
+        parts.files.download(UPLOADS, file_id, path)
+        engines.film.check_music(path)
+        path.unlink()
 
 
 def _wanted(parts: Parts, job: Job, status: VideoStatus) -> Video | None:
@@ -199,7 +211,8 @@ def _make_scene(parts: Parts, engines: Engines, video: Video, scene: Scene, fold
         duration_seconds=round(voice.frames / FPS, 3),
         holder="",
         beat_at=None,
-        error_message="",
+        # a rendered scene may still carry a warning, for example letters that no font here has
+        error_message=" ".join(picture_asset.facts.get("warnings", ())),
     )
     reporter.hold(None)
 

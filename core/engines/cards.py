@@ -52,7 +52,7 @@ class CardPictures:
             "palette": _palette_name(brief),
             "layout": layout_name(brief),
             "illustrations": list(illustrations(brief)),
-            "warnings": [w for w in (missing_sentence(clean(brief.title)),) if w],
+            "warnings": _warnings(brief),
         }
 
     def layers(self, brief: PictureBrief) -> list[Layer]:
@@ -65,6 +65,12 @@ class CardPictures:
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return layers
+
+
+def _warnings(brief: PictureBrief) -> list[str]:
+    """What a viewer could not read, on the card or in the captions over it; a sentence each."""
+    texts = (brief.title, brief.narration if brief.captions else "")
+    return sorted({sentence for text in texts if (sentence := missing_sentence(clean(text)))})
 
 
 def illustrations(brief: PictureBrief) -> tuple[str, str, str]:
@@ -125,4 +131,8 @@ def _layer(item: Item, palette: Palette, s: float, pictures: tuple[str, str, str
             pixels = paint.orbit(item.box, palette, s)
         case _:
             pixels = paint.glass(item.box, palette, s)
-    return Layer(role, pixels, density, *item.box.centre, _DEPTHS.get(item.kind, 0.0))
+    x, y = item.box.centre
+    if role in {Role.TEXT, Role.PANEL}:  # on whole px, even ones for the half-size planes: edges stay crisp
+        height, width = pixels.shape[:2]
+        x, y = 2 * round((x - width / 2) / 2) + width / 2, 2 * round((y - height / 2) / 2) + height / 2
+    return Layer(role, pixels, density, x, y, _DEPTHS.get(item.kind, 0.0))

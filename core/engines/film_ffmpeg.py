@@ -16,11 +16,8 @@ from core.errors import EngineError
 from core.media import mix, probe
 from core.media.args import concat_list, film_audio_args
 from core.media.caption_boxes import caption_boxes
-from core.media.mix import check_music
 from core.media.run import run
 from core.ports import FilmBrief, Finding, Report
-
-__all__ = ["FfmpegFilm", "check_music"]
 
 _THUMBNAIL_SIDE = 720  # px, the short side
 _TRIES = 3  # encodes of the sound until loudness and peak are right
@@ -77,6 +74,10 @@ class FfmpegFilm:
             "loudness": heard.integrated,
             "true_peak": heard.true_peak,
         }
+
+    def check_music(self, path: Path) -> None:
+        """Raise InvalidInputError, field music, unless the file holds at least a second of audible sound."""
+        mix.check_music(path)
 
     def thumbnail(self, brief: FilmBrief, film: Path, out: Path) -> None:
         """Write a JPEG of the canvas's shape, short side at most 720 px: the poster, else a frame of the film."""

@@ -14,7 +14,7 @@ from PIL import Image
 from core import captions
 from core.captions import CAPTION_STYLES
 from core.documents import CROSSFADE_FRAMES, FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Canvas
-from core.engines.film_ffmpeg import FfmpegFilm, check_music
+from core.engines.film_ffmpeg import FfmpegFilm
 from core.engines.voice_espeak import EspeakVoice
 from core.errors import EngineError, InvalidInputError, StoppedError
 from core.media import probe
@@ -259,7 +259,7 @@ def test_music_in_common_formats_is_accepted(tmp_path: Path) -> None:
     }.items():
         path = tmp_path / name
         run(["-f", "lavfi", "-i", "sine=d=2", *options, str(path)])
-        check_music(path)
+        FfmpegFilm().check_music(path)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_what_is_no_music_is_refused_by_name(tmp_path: Path, kind: str) -> None:
         case "concat":
             path.write_text(f"ffconcat version 1.0\nfile '{other}'\n")
     with pytest.raises(InvalidInputError) as caught:
-        check_music(path)
+        FfmpegFilm().check_music(path)
     assert caught.value.field == "music"
 
 
