@@ -16,6 +16,7 @@ from statistics import median
 
 from bench import local
 from bench.figures import Figure, Topic, percentile
+from bench.machine import Machine, family_cpu_seconds
 from core import stack as stacks
 from core.adapters.appwrite_store import AppwriteStore
 from core.schema import FUNCTION
@@ -48,10 +49,12 @@ def measure(*, quick: bool) -> Topic:
     with local.running() as stack, _yes_saying_renderer(local.stop_renderer(stack)):
         sessions = [local.user(stack, f"client-{number}") for number in range(_CLIENTS)]
         local.create(sessions[0], _SCRIPT)  # the function's first execution loads it
+        used = family_cpu_seconds(stack.pids[stacks.SERVER])
         context = multiprocessing.get_context("spawn")
         with context.Pool(1) as process:
             answers: list[Answer] = process.apply(_clients, (sessions, rounds))
         behind = _planned(stack)
+        used = family_cpu_seconds(stack.pids[stacks.SERVER]) - used
     wrong = [answer.status for answer in answers if answer.status != 202]
     if wrong:
         raise ValueError(f"{len(wrong)} of {len(answers)} creations were answered {wrong[0]}")
@@ -59,17 +62,27 @@ def measure(*, quick: bool) -> Topic:
     rate = _CLIENTS / _PERIOD
     return Topic(
         "create",
-        f"{_CLIENTS} clients on kept connections, each creating a video of 3 scenes every {_PERIOD:g} s, {rounds} times, "
+        f"{_CLIENTS} clients on kept connections, each creating {rounds} videos of 3 scenes, one per {_PERIOD:g} s, "
         f"starts spread evenly: {rate:g} creations per second, and {rate:g} plannings per second behind them on the "
         "same cores; rendering switched off (a server that takes every call and does nothing).",
         (
             Figure("answer, median", median(times), "ms", _MEDIAN_MS, beside=f"{len(times)} creations, all accepted"),
             Figure("answer, 99th percentile", percentile(times, 0.99), "ms", _WORST_MS),
             Figure("slowest answer", max(times), "ms"),
+            Figure(
+                "processor time per video, created and planned",
+                used * 1000 / len(times),
+                "CPU-ms",
+                beside=f"server and function: {used * rate / len(times):.2f} of {_cores()} cores at this rate",
+            ),
             Figure("last planning done after the last answer", behind, "s"),
         ),
         (f"Clients sent at most {max(a.late for a in answers) * 1000:.0f} ms after their time.",),
     )
+
+
+def _cores() -> int:
+    return Machine.here().cores
 
 
 # ---- the clients, in a process of their own

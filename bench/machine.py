@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import resource
@@ -81,3 +82,21 @@ def costed(work: Callable[[], T]) -> tuple[T, Cost]:
     wall, cpu = time.perf_counter(), cpu_seconds()
     result = work()
     return result, Cost(time.perf_counter() - wall, cpu_seconds() - cpu)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and its descendants; nothing when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def family_cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its descendants, those that have ended and were waited for included."""
+    total = 0.0
+    for process in family(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])  # own user and system time, then that of ended children
+    return total

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 
 import psutil
 
 from bench import local
 from bench.figures import Figure, Topic
+from bench.machine import family
 from core import stack as stacks
 
 _PEAK_MB = 900.0
@@ -25,7 +27,7 @@ class Peak:
 
     def __init__(self, stack: stacks.Stack) -> None:
         self.megabytes = 0.0
-        self.processes: dict[str, float] = {}  # their MB at the peak
+        self.processes: Mapping[str, float] = {}  # their MB at the peak
         self._roots = dict(stack.pids)
         self._over = threading.Event()
 
@@ -36,9 +38,15 @@ class Peak:
             if sum(now.values()) > self.megabytes:
                 self.megabytes, self.processes = sum(now.values()), now
 
-    def _look(self) -> dict[str, float]:
-        """MB of each process and of everything it started."""
-        return {name: sum(map(_megabytes, _family(pid))) for name, pid in self._roots.items()}
+    def _look(self) -> Mapping[str, float]:
+        """MB by what runs: the server's and the renderer's processes, and the programs they started."""
+        found: defaultdict[str, float] = defaultdict(float)
+        for name, pid in self._roots.items():
+            for process in family(pid):
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                    # the proportional share (PSS of /proc/PID/smaps_rollup): shared pages count once in the sum
+                    found[_kind(name, process)] += process.memory_full_info().pss / 1e6
+        return found
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -52,21 +60,10 @@ class Peak:
             thread.join()
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    """A process and its descendants; nothing when it is gone."""
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _megabytes(process: psutil.Process) -> float:
-    """A process's proportional share of memory (PSS of /proc/PID/smaps_rollup): shared pages count once in a sum."""
-    try:
-        return float(process.memory_full_info().pss) / 1e6
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return 0.0
+def _kind(name: str, process: psutil.Process) -> str:
+    """The stack's name for a process of its own kind, else the program's name."""
+    program = process.name()
+    return name if program.startswith("python") else program.partition("-")[0]
 
 
 def measure(*, quick: bool) -> Topic:
@@ -86,7 +83,7 @@ def measure(*, quick: bool) -> Topic:
 
 
 def _shares(peak: Peak) -> str:
-    return ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in peak.processes.items())
+    return ", ".join(f"{name} {megabytes:.0f}" for name, megabytes in peak.processes.items() if megabytes >= 1)
 
 
 def _peak_of(scenes: int) -> Peak:
