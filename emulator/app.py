@@ -11,7 +11,20 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from emulator import accounts, auth, buckets, executions, files, functions, origins, realtime, tokens, unserved, wire
+from emulator import (
+    accounts,
+    auth,
+    buckets,
+    executions,
+    files,
+    functions,
+    origins,
+    realtime,
+    teams,
+    tokens,
+    unserved,
+    wire,
+)
 from emulator.database import Database
 from emulator.errors import AppwriteError
 from emulator.events import Bus
@@ -92,7 +105,7 @@ def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None 
     """Open (or make) the data folder and build the application on it."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(data_dir / "emulator.sqlite")
-    parts = (auth, accounts, functions, executions, buckets, files, tokens)
+    parts = (auth, accounts, teams, functions, executions, buckets, files, tokens)
     for tables in (part.TABLES for part in parts):
         db.declare(tables)
     server = Server(db, Bus(), Keys(db, project_id), Schema(db), project_id, data_dir, sources=sources or {})

@@ -134,6 +134,26 @@ def session_event(user: str, session: str, *, action: str, payload: dict[str, An
     )
 
 
+def team_event(team: str, *, action: str, payload: dict[str, Any]) -> Event:
+    """A team was made, changed or deleted; its members hear of it."""
+    return Event(
+        names=tuple(f"teams.{which}{end}" for end in (f".{action}", "") for which in (team, "*")),
+        channels=_with_action(("teams", f"teams.{team}"), action),
+        payload=payload,
+        roles=frozenset({f"team:{team}"}),
+    )
+
+
+def membership_event(team: str, membership: str, *, action: str, payload: dict[str, Any]) -> Event:
+    """A membership was made, changed or deleted; `payload` names its user."""
+    return Event(
+        names=_pair_names("teams", team, "memberships", membership, action),
+        channels=_with_action(("memberships", f"memberships.{membership}"), action),
+        payload=payload,
+        roles=frozenset({f"team:{team}"}),
+    )
+
+
 def _with_action(channels: Iterable[str], action: str) -> tuple[str, ...]:
     plain = tuple(channels)
     return plain + tuple(f"{channel}.{action}" for channel in plain)

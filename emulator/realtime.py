@@ -38,6 +38,8 @@ class Hub:
         """Queue an event for every connection that listens to it and holds one of its roles."""
         if event.channels[0] == "account":
             self._refresh_roles(event.channels[1].removeprefix("account."))
+        elif event.channels[0] == "memberships":
+            self._refresh_roles(event.payload["userId"])
         found: set[Connection] = set()
         for channel in event.channels:
             found.update(self._listeners.get(channel, ()))

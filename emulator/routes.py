@@ -5,7 +5,21 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator import account, buckets, bulk, contents, executions, files, functions, rows, tables, tokens, users, wire
+from emulator import (
+    account,
+    buckets,
+    bulk,
+    contents,
+    executions,
+    files,
+    functions,
+    rows,
+    tables,
+    teams,
+    tokens,
+    users,
+    wire,
+)
 from emulator.columns import KINDS
 from emulator.families import both
 
@@ -82,6 +96,16 @@ ROUTES: list[tuple[str, str, wire.Handler]] = [
     ("GET", "/account/sessions/{session}", account.get_session),
     ("PATCH", "/account/sessions/{session}", account.extend_session),
     ("DELETE", "/account/sessions/{session}", account.delete_session),
+    ("POST", "/teams", teams.create),
+    ("GET", "/teams", teams.list_teams),
+    ("GET", "/teams/{team}", teams.get),
+    ("PUT", "/teams/{team}", teams.update),
+    ("DELETE", "/teams/{team}", teams.delete),
+    ("POST", "/teams/{team}/memberships", teams.create_membership),
+    ("GET", "/teams/{team}/memberships", teams.list_memberships),
+    ("GET", "/teams/{team}/memberships/{membership}", teams.get_membership),
+    ("PATCH", "/teams/{team}/memberships/{membership}", teams.update_membership),
+    ("DELETE", "/teams/{team}/memberships/{membership}", teams.delete_membership),
     ("POST", "/users", users.create),
     ("GET", "/users", users.list_users),
     ("GET", "/users/{user}", users.get),

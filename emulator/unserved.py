@@ -13,8 +13,8 @@ SERVICES = frozenset(
     {
         *("activities", "advisor", "apps", "assistant", "avatars", "backups", "console", "documentsdb", "domains"),
         *("embeddings", "graphql", "health", "locale", "messaging", "migrations", "mongo", "mysql", "oauth2"),
-        *("organization", "postgresql", "presences", "project", "projects", "proxy", "sites", "teams", "tokens"),
-        *("storage", "vcs", "vectorsdb", "waf", "webhooks"),
+        *("organization", "postgresql", "presences", "project", "projects", "proxy", "sites"),
+        *("vcs", "vectorsdb", "waf", "webhooks"),
     }
 )
 
@@ -119,6 +119,11 @@ GET /account/logs
 GET /users/usage
 GET /users/{}/logs
 GET /functions/usage
+GET,PUT /teams/{}/prefs
+PATCH /teams/{}/memberships/{}/status
+GET /teams/{}/logs
+GET /storage/usage
+GET /storage/{}/usage
 GET /functions/{}/usage
 """
 
