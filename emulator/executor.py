@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,8 @@ from emulator.database import pack, unpack
 from emulator.errors import AppwriteError
 from emulator.events import Event
 from emulator.executions import Order
-from emulator.runner import Call, Deployment, Outcome, Program, Runner
+from emulator.programs import Call, Deployment, Outcome, Program
+from emulator.runner import Runner
 from emulator.schedule import Schedule
 from emulator.server import Server
 
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SYNCHRONOUS_S = 30  # nobody's connection is held longer
 TOKENS_OUTLIVE_S = 60  # the function's key and the user's JWT live this much longer than the execution may
+KEY_SHARED_S = 30
 SETTLE_S = 0.3  # after a change children start when no other change followed for so long
 
 
@@ -35,6 +38,7 @@ class Executor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._triggers: dict[str, list[str]] = {}
         self._programs: dict[str, Program] = {}
+        self._keys: dict[str, tuple[str, float]] = {}
         self._warming: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
@@ -54,7 +58,7 @@ class Executor:
 
     def functions_changed(self) -> None:
         """A function or a variable was made, changed or deleted."""
-        self._triggers, self._programs = {}, {}
+        self._triggers, self._programs, self._keys = {}, {}, {}
         rows = self._server.db.all("SELECT id, events FROM functions WHERE events <> '[]' AND enabled")
         for row in rows:
             for pattern in unpack(row["events"]):
@@ -174,7 +178,7 @@ class Executor:
         on_start: Callable[[], None] | None,
     ) -> Outcome:
         program = self._program(function, deployment)
-        call = self._call(function, order, execution_id, limit)
+        call = self._call(function, order, execution_id, limit, background=on_start is not None)
         return await self._runner.run(function["id"], program, call, on_start)
 
     def _program(self, function: sqlite3.Row, deployment: Deployment) -> Program:
@@ -184,7 +188,7 @@ class Executor:
             self._programs[function["id"]] = program
         return program
 
-    def _call(self, function: sqlite3.Row, order: Order, execution_id: str, limit: int) -> Call:
+    def _call(self, function: sqlite3.Row, order: Order, execution_id: str, limit: int, background: bool) -> Call:
         keys, lifetime = self._server.keys, function["timeout"] + TOKENS_OUTLIVE_S
         jwt = ""
         if order.trigger == "http" and order.session_id:
@@ -195,7 +199,7 @@ class Executor:
             "x-appwrite-execution-id": execution_id,
             "x-appwrite-user-id": order.user_id,
             "x-appwrite-user-jwt": jwt,
-            "x-appwrite-key": keys.make_ephemeral_key(frozenset(unpack(function["scopes"])), lifetime),
+            "x-appwrite-key": self._key(function),
             "x-appwrite-country-code": "",
             "x-appwrite-continent-code": "",
             "x-appwrite-continent-eu": "false",
@@ -205,8 +209,21 @@ class Executor:
         host = urlsplit(self._server.endpoint)
         return Call(
             execution_id, order.method, order.path, headers, order.body.encode(), limit,
-            host.scheme or "http", host.hostname or "localhost", host.port or 80,
+            host.scheme or "http", host.hostname or "localhost", host.port or 80, background,
         )  # fmt: skip
+
+    def _key(self, function: sqlite3.Row) -> str:
+        """The function's own key, good for longer than the execution may take.
+
+        Executions of the same half minute share one: functions that keep a client per key then keep its connections.
+        """
+        key, made_at = self._keys.get(function["id"], ("", 0.0))
+        now = time.monotonic()
+        if not key or now - made_at > KEY_SHARED_S:
+            lifetime = function["timeout"] + TOKENS_OUTLIVE_S + KEY_SHARED_S
+            key = self._server.keys.make_ephemeral_key(frozenset(unpack(function["scopes"])), lifetime)
+            self._keys[function["id"]] = (key, now)
+        return key
 
     def _finish(self, function: sqlite3.Row, execution_id: str, outcome: Outcome) -> sqlite3.Row | None:
         logs, errors = (outcome.logs, outcome.errors) if function["logging"] else ("", "")

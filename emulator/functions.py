@@ -15,7 +15,7 @@ from emulator.auth import authenticate
 from emulator.database import pack, unpack
 from emulator.errors import AppwriteError, invalid_argument
 from emulator.listing import View, page
-from emulator.runner import Deployment, Program, child_environment
+from emulator.programs import Deployment, Program, child_environment
 from emulator.server import Server, server_of
 
 TABLES = """

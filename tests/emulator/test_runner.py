@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import signal
@@ -11,12 +12,15 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from emulator.runner import Call, Deployment, Outcome, Program, Runner, child_environment
+from emulator.pool import BACKGROUND_LIMIT
+from emulator.programs import Call, Deployment, Outcome, Program, child_environment
+from emulator.runner import Runner
 
 FUNCTION = """
 import asyncio, os, subprocess, sys, time
@@ -290,7 +294,8 @@ def test_children_die_with_a_server_that_was_killed_even_in_an_endless_loop(tmp_
     script = f"""
 import asyncio
 from pathlib import Path
-from emulator.runner import Call, Deployment, Program, Runner, child_environment
+from emulator.programs import Call, Deployment, Program, child_environment
+from emulator.runner import Runner
 async def story():
     runner = Runner(1)
     code = Program(Deployment("d", Path({str(tmp_path)!r}), "nested/main.py"), child_environment({{}}))
@@ -317,3 +322,27 @@ def _alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_executions_somebody_waits_for_go_before_the_others_and_those_are_bounded(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(1) as runner:
+            code = program(tmp_path)
+            await runner.run("f", code, call("/empty"))
+            later = [replace(call("/sleep?s=1"), background=True) for _ in range(2 * BACKGROUND_LIMIT)]
+            urgent = call("/pid")
+            began: list[str] = []
+
+            def run(each: Call) -> asyncio.Task[Outcome]:
+                begin = functools.partial(began.append, each.id)
+                return asyncio.create_task(runner.run("f", code, each, begin))
+
+            tasks = [run(each) for each in later]
+            await until(lambda: len(began) == BACKGROUND_LIMIT)
+            await run(urgent)
+            await asyncio.gather(*tasks)
+            expected = [each.id for each in later]
+            expected.insert(BACKGROUND_LIMIT, urgent.id)
+            assert began == expected
+
+    play(story)
