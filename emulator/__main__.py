@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import socket
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -37,9 +38,11 @@ def serve(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     sources = {name: Path(folder).resolve() for name, _, folder in (item.partition("=") for item in options.source)}
     try:
+        options.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = hold_alone(options.data)
         listener = socket.create_server((options.host, options.port), backlog=2048)
         app = create_app(options.data, options.project, sources)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         print(f"Cannot start on {options.host}:{options.port} with {options.data}: {error}", file=sys.stderr)  # noqa: T201
         return 1
     server = app.state.server
@@ -48,7 +51,21 @@ def serve(arguments: list[str]) -> int:
     # Without it a small answer on a kept connection waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     run(app, listener, ready, options.ready_file)
+    os.close(lock)
     return 0
+
+
+def hold_alone(data: Path) -> int:
+    """Keep a second server off the folder, whose schema it would not see change; the lock dies with the process."""
+    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError("another server is using this folder") from None
+    return lock
 
 
 def run(app: App, listener: socket.socket, ready: dict[str, str], ready_file: Path | None) -> None:

@@ -20,6 +20,7 @@ from emulator import (
     users,
     wire,
 )
+from emulator.auth import authenticate
 from emulator.columns import KINDS
 from emulator.families import both
 
@@ -27,6 +28,12 @@ from emulator.families import both
 async def ping(request: Request) -> Response:  # noqa: ARG001 - every handler takes the request
     """The clients' connection test."""
     return Response(b"Pong!", headers={"content-type": "text/plain; charset=UTF-8"})
+
+
+async def health(request: Request) -> Response:
+    """That the server answers."""
+    (await authenticate(request)).require_scope("health.read")
+    return wire.reply({"name": "http", "ping": 0, "status": "pass"})
 
 
 async def health_version(request: Request) -> Response:  # noqa: ARG001 - every handler takes the request
@@ -78,6 +85,7 @@ _TWO_FAMILIES: list[tuple[str, str, wire.Handler]] = [
 
 ROUTES: list[tuple[str, str, wire.Handler]] = [
     ("GET", "/ping", ping),
+    ("GET", "/health", health),
     ("GET", "/health/version", health_version),
     ("POST", "/account", account.create),
     ("GET", "/account", account.get),
