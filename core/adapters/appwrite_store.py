@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import re
 import secrets
 import tempfile
 import time
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 _TRIES = 4  # calls that never got an answer are safe to repeat: ids are our own, writes carry a lock and a token
 _BACKOFF_SECONDS = 0.25
 _PAGE = 100
+_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,35}")  # Appwrite's own rule
 _SYSTEM = frozenset({"id", "created_at", "updated_at"})
 _JSON_HEADERS = {"content-type": "application/json", "accept": "application/json"}
 
@@ -97,9 +99,13 @@ class AppwriteStore:
     def __init__(self, client: AppwriteClient) -> None:
         self._client = client
 
-    def _path(self, table: str, row_id: str = "") -> str:
+    def _path(self, table: str, row_id: str | None = None) -> str:
         path = f"/tablesdb/{database_id()}/tables/{table}/rows"
-        return f"{path}/{row_id}" if row_id else path
+        if row_id is None:
+            return path
+        if not _ID.fullmatch(row_id):  # such as "..", which would lead to another route
+            raise NotFoundError(f"{table} has no {row_id[:36]!r}.")
+        return f"{path}/{row_id}"
 
     def _get(self, table: str, row_id: str) -> dict[str, Any]:
         row: dict[str, Any] = with_retries(

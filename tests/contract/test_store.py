@@ -115,6 +115,14 @@ def test_a_write_to_a_deleted_video_says_that_it_is_gone(store: AppwriteStore, a
         store.get_video(video.id)
 
 
+@pytest.mark.parametrize(
+    "video_id", ["..", "../../scenes", "a/b", "a?queries[]=x", "a#b", "%2e%2e", "", "x" * 40, "-a"]
+)
+def test_an_id_that_is_none_leads_nowhere(store: AppwriteStore, video_id: str) -> None:
+    with pytest.raises(NotFoundError):
+        store.get_video(video_id)
+
+
 def test_a_scene_that_is_there_is_returned_as_it_is(store: AppwriteStore) -> None:
     scene = Scene(id=scene_id(secrets.token_hex(4), 1), video_id="v", scene_number=1, narration="first")
     made = store.create_scene(scene, "ada")
