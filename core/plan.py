@@ -47,6 +47,8 @@ def adopt(parts: Parts, video: Video, choices: Choices) -> Video | None:
         sentence = error.sentence if isinstance(error, InvalidInputError) else "`options` is no JSON."
         code = error.code if isinstance(error, InvalidInputError) else "not_json"
         failed = {"status": VideoStatus.FAILED, "error_code": code, "error_message": sentence, "due_at": None}
+        if code in ("not_json", "not_an_object"):
+            failed["options"] = "{}"  # everybody reads this column as a JSON object
         parts.store.adopt(video, owner_id=video.owner_id, **(reset | failed | {"stage": f"Failed: {sentence}"[:500]}))
         return None
     return parts.store.adopt(video, owner_id=video.owner_id, **(reset | changes))
