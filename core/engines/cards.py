@@ -23,7 +23,7 @@ from core.ports import PictureBrief
 __all__ = ["ARTS", "STYLES", "CardPictures"]
 
 _KEPT = 3  # cards whose layers are remembered: a clip follows its picture, a fade needs both its neighbours
-_DEPTHS = {"panel": 0.35, "disc": 0.35, "sheet": 0.30, "polaroid": 0.45, "orbit": 0.40, "hero": 0.7, "accent": 1.0}
+_DEPTHS = {"panel": 0.35, "disc": 0.35, "sheet": 0.0, "polaroid": 0.45, "orbit": 0.40, "hero": 0.7, "accent": 1.0}
 
 
 class CardPictures:

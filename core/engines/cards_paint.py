@@ -18,7 +18,7 @@ from core.media.layers import Pixels
 
 GROUND_STEP = 8  # canvas px per pixel of the ground
 OVERSCAN = 1.24  # of the ground: it turns and grows under the canvas
-LINES_OVERSCAN = 1.06
+LINES_MARGIN = 0.035  # of the short side: room for the lines to slide in
 TITLE_CONTRAST = 6.0  # least contrast of a title with what is behind it (4.5 is the norm for reading)
 
 
@@ -91,8 +91,8 @@ def luminance(rgb: Pixels) -> Pixels:
 
 def lines(canvas: Canvas, palette: Palette, focus: tuple[float, float], seed: int) -> Pixels:
     """Thin circles round a point near the focus, one plane of brightness to be added."""
-    width, height = round(canvas.width * LINES_OVERSCAN), round(canvas.height * LINES_OVERSCAN)
     s = canvas.short_side
+    width, height = canvas.width + 2 * round(s * LINES_MARGIN), canvas.height + 2 * round(s * LINES_MARGIN)
     rng = np.random.default_rng(seed + 7)
     cx = focus[0] + rng.uniform(-0.30, 0.30) * s + (width - canvas.width) / 2
     cy = focus[1] + rng.uniform(-0.30, 0.30) * s + (height - canvas.height) / 2

@@ -153,6 +153,7 @@ class _Act:
         digest = hashlib.sha256(f"motion:{brief.seed}:{brief.number}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:4], "big"))
         self._nears = bool(rng.integers(2))
+        self._level = bool(rng.integers(2))
         angle = rng.uniform(0, 2 * pi)
         self._heading = (float(np.cos(angle)), float(np.sin(angle)))
         self._natures = self._draw_natures(rng)
@@ -184,15 +185,17 @@ class _Act:
             case Role.PICTURE:
                 return self._camera(course)
             case Role.LINES:
-                reach = 0.026 * self._short
-                return Pose(-nature.heading[0] * way * reach * 2, -nature.heading[1] * way * reach * 2)
+                return self._sliding(-0.052 * self._short * way)
             case Role.PANEL:
-                reach = DRIFT * self._short * layer.depth
-                return Pose(nature.heading[0] * way * 2 * reach, nature.heading[1] * way * 2 * reach)
+                return self._sliding(2 * DRIFT * self._short * layer.depth * way)
             case Role.HERO | Role.ACCENT:
                 return self._floating(layer, nature, n, course)
             case _:
                 return self._settling(layer, nature, n)
+
+    def _sliding(self, distance: float) -> Pose:
+        """Along the axis of the scene, a whole number of px across it: half the work of sliding askew."""
+        return Pose(dx=distance) if self._level else Pose(dy=distance)
 
     def _camera(self, course: float) -> Pose:
         """A slow camera over a finished picture that never shows its edge."""

@@ -133,8 +133,7 @@ class Stage:
         x0, y0 = int(left), int(top)
         fx, fy = left - x0, top - y0
         part = plane[y0 : y0 + height + 1, x0 : x0 + width + 1]
-        across = cv2.addWeighted(part[:, :-1], 1 - fx, part[:, 1:], fx, 0)
-        cv2.add(y, cv2.addWeighted(across[:-1], 1 - fy, across[1:], fy, 0), dst=y)
+        cv2.add(y, _between(part, 1 - fx, 1 - fy), dst=y)
 
     def _sprite(self, number: int, pose: Pose, into: tuple[Pixels, Pixels, Pixels]) -> None:
         """Blend a sprite where it is; one that stands still is placed once."""
@@ -253,7 +252,18 @@ def _shifted(plane: Pixels, left: float, top: float, size: tuple[int, int]) -> t
     if x0 >= x1 or y0 >= y1:
         return 0, 0, plane[:0, :0]
     part = plane[y0 - y - 1 : y1 - y, x0 - x - 1 : x1 - x]
-    across = cv2.addWeighted(part[:, 1:], 1 - fx, part[:, :-1], fx, 0) if fx else part[:, 1:]
-    if fy:
-        return x0, y0, cv2.addWeighted(across[1:], 1 - fy, across[:-1], fy, 0)
-    return x0, y0, np.ascontiguousarray(across[1:])
+    return x0, y0, _between(part, fx, fy)
+
+
+def _between(part: Pixels, fx: float, fy: float) -> Pixels:
+    """A plane read between its pixels: the shares (fx, fy) of the left and upper neighbour; one row, column less.
+
+    A whole step along an axis costs nothing, so what slides along one axis alone costs half.
+    """
+    if 0 < fx < 1:
+        part = cv2.addWeighted(part[:, 1:], 1 - fx, part[:, :-1], fx, 0)
+    else:
+        part = part[:, 1:] if fx == 0 else part[:, :-1]
+    if 0 < fy < 1:
+        return cv2.addWeighted(part[1:], 1 - fy, part[:-1], fy, 0)
+    return np.ascontiguousarray(part[1:] if fy == 0 else part[:-1])
