@@ -18,7 +18,7 @@ from core.adapters.appwrite_store import AppwriteFiles, with_retries
 from core.cli_connect import Connection
 from core.cli_view import View, free_path, slug
 from core.documents import Video
-from core.errors import InvalidInputError, ScenewrightError, UnavailableError
+from core.errors import InvalidInputError, UnavailableError
 from core.identity import digest, file_sha256
 from core.request import validate
 from core.schema import UPLOADS, bucket
@@ -225,10 +225,3 @@ def _save_own(session: Session, url: str, out: Path) -> None:
     path = re.sub(r"^.*?/v1(?=/storage/)", "", urlsplit(url).path)
     client = session.client()
     with_retries(lambda: client.download(path, out), out.name)
-
-
-def ended_badly(video: Video) -> ScenewrightError | None:
-    """The error in which a video ended, None when it is completed."""
-    if video.error_code:
-        return ScenewrightError(video.error_message, code=video.error_code)
-    return None
