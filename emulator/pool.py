@@ -23,7 +23,9 @@ GRACE_S = 1.0  # code that never yields cannot see its own timeout; after this m
 LOADING_S = 60.0  # importing the function's code may take this long
 RELIEF_S = 0.5  # an execution that waits this long for a free child gets an extra one
 EXTRA_CHILDREN = 6
-BACKGROUND_LIMIT = 8  # asynchronous executions of one function at a time: those somebody waits for stay quick
+# Asynchronous executions of one function at a time, so that those somebody waits for stay quick.
+BACKGROUND_LIMIT = 8
+BACKGROUND_LIMIT_BESIDE_URGENT = 1
 OUTPUT_LIMIT = 1_000_000  # characters of logs, and of errors, kept per execution; as Appwrite does
 TAIL_BYTES = 8_000  # of what a child printed outside any execution: shown where it dies
 RUNTIME = Path(runtime.__file__)
@@ -96,9 +98,9 @@ class _Queue:
     def add(self, job: _Job) -> None:
         (self._background if job.call.background else self._urgent).append(job)
 
-    def take(self, background_running: int) -> _Job | None:
-        """The next one; None where there is none that may begin now."""
-        queues = [self._urgent] if background_running >= BACKGROUND_LIMIT else [self._urgent, self._background]
+    def take(self, background: bool) -> _Job | None:
+        """The next one, of the background ones only where they may begin; None where there is none."""
+        queues = [self._urgent, self._background] if background else [self._urgent]
         for queue in queues:
             while queue:
                 job = queue.popleft()
@@ -113,9 +115,9 @@ class _Queue:
         self._background.clear()
         return jobs
 
-    def may_begin(self, job: _Job, background_running: int) -> bool:
-        """Whether the job still waits, and only for a child."""
-        return job in self._urgent or (job in self._background and background_running < BACKGROUND_LIMIT)
+    def waits_for_child(self, job: _Job, background: bool) -> bool:
+        """Whether the job is still here, and for want of a child alone."""
+        return job in self._urgent or (job in self._background and background)
 
     def __contains__(self, job: _Job) -> bool:
         return job in self._urgent or job in self._background
@@ -194,8 +196,10 @@ class Pool:
     def _active(self) -> list[_Child]:
         return [child for child in self._children if not child.retiring]
 
-    def _background_running(self) -> int:
-        return sum(job.call.background for child in self._children for job in child.jobs.values())
+    def _background_may_begin(self) -> bool:
+        jobs = [job for child in self._children for job in child.jobs.values()]
+        background = sum(job.call.background for job in jobs)
+        return background < (BACKGROUND_LIMIT if background == len(jobs) else BACKGROUND_LIMIT_BESIDE_URGENT)
 
     def _offer(self) -> None:
         with contextlib.suppress(BlockingIOError):  # 65,536 tokens wait already: enough for every child to look
@@ -217,7 +221,7 @@ class Pool:
             return
         active = self._active()
         all_held = all(child.ready and child.jobs for child in active)
-        due = self._waiting.may_begin(job, self._background_running())
+        due = self._waiting.waits_for_child(job, self._background_may_begin())
         if due and all_held and not self._spawning and len(active) < self._size + EXTRA_CHILDREN:
             self._start_child()
         asyncio.get_running_loop().call_later(RELIEF_S, self._relieve, job)
@@ -309,8 +313,8 @@ class Pool:
         elif kind == "done":
             del child.jobs[job.call.id]
             job.finish(message["status"], message["headers"], base64.b64decode(message["body"]), message["timed_out"])
-            if job.call.background and self._waiting:
-                self._offer()  # for one that was held back
+            if self._waiting:
+                self._offer()  # for a background one that was held back
             if not child.jobs and len(self._active()) > self._size:
                 self._retire_child(child)
 
@@ -318,7 +322,7 @@ class Pool:
         if child.retiring:
             self._offer()  # it took the token before it heard; the token belongs to a current child
             return
-        job = self._waiting.take(self._background_running())
+        job = self._waiting.take(self._background_may_begin())
         if job is None:
             child.send({"type": "nothing"})
             return
