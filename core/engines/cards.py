@@ -15,7 +15,7 @@ from core.engines.cards_layouts import ARTS, Composition, Item, compose, layout_
 from core.engines.cards_palettes import PALETTES, STYLES, Palette, palette_name
 from core.engines.cards_text import clean
 from core.engines.fonts import missing_sentence
-from core.engines.illustrations import choose
+from core.engines.illustrations import choose, telling
 from core.errors import EngineError
 from core.media.layers import Layer, Role, merge
 from core.ports import PictureBrief
@@ -76,11 +76,16 @@ def _warnings(brief: PictureBrief) -> list[str]:
 def illustrations(brief: PictureBrief) -> tuple[str, str, str]:
     """Hero and accents of one scene.
 
-    The film's own emblem (the hero of its title) opens the film and returns in every third scene; others leave it
-    out, so that neighbours differ although they speak of the same thing.
+    A film's scenes speak of the same things, and none knows its neighbours. So the film's own emblem (the hero of
+    its title) is hero only in every third scene, and every second scene takes its second best where the words give one.
     """
     emblem = choose("", brief.film_title, "", brief.language, (), brief.seed)[0]
-    avoid = () if brief.number % 3 == 1 else (emblem,)
+    sure = telling(brief.prompt, brief.title, brief.narration, brief.language)
+    avoid = {emblem} if brief.number % 3 != 1 else set()
+    if brief.number % 2 == 0:
+        avoid |= set([e for e in sure if e not in avoid][:1])
+    if sure and avoid >= set(sure):
+        avoid = {emblem} - {sure[0]}
     return choose(brief.prompt, brief.title, brief.narration, brief.language, avoid, brief.seed + brief.number)
 
 

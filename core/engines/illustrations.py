@@ -68,11 +68,16 @@ def choose(
     """
     ranked = _ranked((title, prompt, narration), language)
     filling = _filling(ranked, seed, f"{title} {prompt} {narration}")
-    sure = [e for e, score in ranked.items() if score >= _SURE]
+    sure = _sure(ranked)
     order = list(dict.fromkeys([*sure, *(filling if sure else ()), *ranked, *filling]))
     hero = next((e for e in order if e not in avoid), order[0])
     accents = [e for e in order if e != hero]
     return hero, accents[0], accents[1]
+
+
+def telling(prompt: str, title: str, narration: str, language: str) -> list[str]:
+    """The emoji that a scene's words surely mean, the best first; maybe none."""
+    return _sure(_ranked((title, prompt, narration), language))
 
 
 def keywords(text: str, language: str) -> list[str]:
@@ -100,6 +105,11 @@ def _ranked(fields: tuple[str, str, str], language: str) -> dict[str, float]:
             early = 1 + 0.2 / (1 + match.position / 40)
             scores[match.emoji] = scores.get(match.emoji, 0.0) + weight * match.weight * early
     return dict(sorted(scores.items(), key=lambda pair: -pair[1]))  # stable: equal scores keep the text's order
+
+
+def _sure(ranked: dict[str, float]) -> list[str]:
+    """Those with enough words behind them."""
+    return [e for e, score in ranked.items() if score >= _SURE]
 
 
 def _filling(ranked: dict[str, float], seed: int, text: str) -> list[str]:
