@@ -31,7 +31,7 @@ lint:
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types:
-	@$(BIN)/mypy core emulator scripts functions tests
+	@$(BIN)/mypy core emulator scripts functions tests bench
 
 unit:
 	@$(BIN)/python -m pytest
