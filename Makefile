@@ -70,7 +70,7 @@ bench: .venv/ready ## measure, and print the tables
 	@$(BIN)/python -m bench
 
 lock: ## resolve the pinned packages anew (needs `uv`)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
 	@sed -i '1i # made by `make lock`; every package by version and hash' requirements.lock
 
 clean: ## remove what was built (not the local system's data)
