@@ -121,6 +121,7 @@ class Pool:
     calls: OrderedDict[str, Call] = field(default_factory=OrderedDict)
     waiting: deque[Call] = field(default_factory=deque)
     processes: list[_Process] = field(default_factory=list)
+    stopped: bool = False
 
     def start(self) -> None:
         """Start the processes."""
@@ -128,6 +129,8 @@ class Pool:
             self._spawn()
 
     def _spawn(self) -> None:
+        if self.stopped:
+            return
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         life_ours, life_theirs = context.Pipe()
@@ -144,6 +147,7 @@ class Pool:
             error: str | None = entry.pipe.recv()
         except (EOFError, OSError):
             self._drop(entry, "The render process died.")
+            kill_group(entry.process.pid)  # what it had started may have outlived it
             if entry.ready:
                 self._spawn()
             else:  # it could not even begin, and the next one will hardly fare better: no storm of processes
@@ -201,6 +205,7 @@ class Pool:
 
     def stop(self) -> None:
         """End all processes, at once: whatever they did is found and continued later."""
+        self.stopped = True
         for entry in list(self.processes):
             self._drop(entry, "The render server stopped.")
             kill_group(entry.process.pid)
@@ -232,7 +237,7 @@ def read_job(body: object) -> Job:
         raise InvalidInputError("`video_id` must be an id.", field="video_id")
     if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 0:
         raise InvalidInputError("`attempt` must be a number from 0.", field="attempt")
-    if not isinstance(scenes, list) or not all(isinstance(n, int) and n > 0 for n in scenes):
+    if not isinstance(scenes, list) or not all(type(n) is int and n > 0 for n in scenes):
         raise InvalidInputError("`scenes` must be a list of scene numbers.", field="scenes")
     return Job(kind, video_id, attempt, tuple(scenes))
 
@@ -259,8 +264,9 @@ def build_app(settings: Settings, sweep_once: Callable[[], object] | None = None
         try:
             job = read_job(await request.json())
         except (ValueError, InvalidInputError) as error:
-            sentence = error.sentence if isinstance(error, InvalidInputError) else "The body is no JSON."
-            return JSONResponse({"error": sentence, "code": "invalid_input"}, 400)
+            if not isinstance(error, InvalidInputError):
+                error = InvalidInputError("The body is no JSON.", field="body")
+            return JSONResponse({"error": error.sentence, "code": error.code, "field": error.field}, 400)
         call = pool.submit(job)
         if call is None:
             body = {"error": "The queue is full; come back later.", "code": "renderer_busy"}

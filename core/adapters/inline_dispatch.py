@@ -47,6 +47,7 @@ class InlineDispatcher:
             call.cancel()
 
     def wait(self, seconds: float) -> None:
-        """Wait until every call ended (also those made meanwhile). Raises the first error of a call."""
+        """Wait until every call ended that was not cancelled. Raises the first error of a call."""
         for call in list(self._calls.values()):
-            call.result(timeout=seconds)
+            if not call.cancelled():
+                call.result(timeout=seconds)
