@@ -1,15 +1,31 @@
-"""The embedded server with the schema in it, and the adapters that are held to their contracts."""
+"""The embedded server with the schema in it, a render server, and the adapters that are held to their contracts."""
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
+import psutil
 import pytest
+import requests
 
 from core.adapters.appwrite_client import AppwriteClient
 from core.adapters.appwrite_store import AppwriteFiles, AppwriteStore
+from core.documents import Options, Scene, Video
+from core.errors import ConflictError
+from core.identity import scene_id
+from core.ports import Job
+from core.settings import Settings
+from core.status import VideoStatus
 from scripts.setup_db import SetUp
-from tests.emulator.conftest import Running, running
+from tests.emulator.conftest import ROOT, Running, running
+from tests.waiting import renderer_ready, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +51,103 @@ def store(appwrite: Running) -> AppwriteStore:
 def files(appwrite: Running) -> AppwriteFiles:
     """Files in the embedded server."""
     return AppwriteFiles(client_of(appwrite))
+
+
+# ---- renderers
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A render server of its own: where it listens, its token, its process."""
+
+    url: str
+    token: str
+    settings: Settings
+    process: subprocess.Popen[bytes]
+
+    def send(self, method: str, path: str, body: object = None, token: str | None = None) -> requests.Response:
+        """A request; with the right token unless another is given."""
+        shown = self.token if token is None else token
+        headers = {"authorization": f"Bearer {shown}"} if shown else {}
+        data = body if isinstance(body, bytes) else None
+        return requests.request(
+            method, self.url + path, json=None if data else body, data=data, headers=headers, timeout=10
+        )
+
+    def descendants(self) -> list[psutil.Process]:
+        """Every process below it."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@pytest.fixture(scope="session")
+def worker(appwrite: Running) -> Iterator[Worker]:
+    """A render server with one process and room for two waiting calls."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    settings = Settings(
+        endpoint=appwrite.endpoint,
+        project_id=appwrite.project,
+        api_key=appwrite.key,
+        render_url=f"http://127.0.0.1:{port}",
+        render_token="the-right-token",
+        workers=1,
+        worker_queue=2,
+        report_seconds=0.2,
+    )
+    command = [sys.executable, "-c", "from core.cli_worker import main; main()", "--host", "127.0.0.1"]
+    environment = {**os.environ, **settings.to_env()}
+    process = subprocess.Popen([*command, "--port", str(port)], cwd=ROOT, env=environment)
+    started = Worker(settings.render_url, settings.render_token, settings, process)
+    try:
+        wait_for(lambda: is_ready(started), "the render server", 60)
+        yield started
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        finally:
+            process.kill()
+
+
+def is_ready(worker: Worker) -> bool:
+    """Whether its process has its engines."""
+    assert worker.process.poll() is None, "the render server ended"
+    return renderer_ready(worker.settings)
+
+
+LONG = "The river begins as a small spring high up in the mountains, and it grows with every brook it meets. " * 3
+
+
+@pytest.fixture
+def long_job(store: AppwriteStore) -> Iterator[Job]:
+    """A job that keeps a renderer busy for many seconds; its video is cancelled in the end."""
+    video = store.create_video(
+        Video(
+            id=secrets.token_hex(10),
+            owner_id="ada",
+            script=LONG,
+            options=Options(resolution=1080, seed=1).to_json(),
+            status=VideoStatus.RENDERING,
+            scene_count=2,
+            attempt=1,
+        )
+    )
+    for number in (1, 2):
+        scene = Scene(
+            id=scene_id(video.id, number), video_id=video.id, scene_number=number, narration=LONG, engine="cards"
+        )
+        store.create_scene(scene, "ada")
+    yield Job("render", video.id, 1, (1, 2))
+    cancel_video(store, video.id)
+
+
+def cancel_video(store: AppwriteStore, video_id: str) -> None:
+    """Cancel a video, however often its renderer writes meanwhile."""
+    while (video := store.get_video(video_id)).status is not VideoStatus.CANCELLED:
+        with suppress(ConflictError):
+            store.advance(video, status=VideoStatus.CANCELLED, due_at=None)
+
+
+def short_job() -> Job:
+    """A job that is done at once: its video is not there any more."""
+    return Job("render", secrets.token_hex(10), 1, (1,))

@@ -23,10 +23,10 @@ from core.status import VideoStatus
 from core.wiring import build_parts
 from scripts.setup_db import SetUp
 from tests.emulator.conftest import ROOT, Running, running
+from tests.waiting import renderer_ready, wait_for
 
 from .conftest import RunningStack
 from .people import Caller, anonymous, client, with_key
-from .waiting import renderer_ready, wait_for
 
 SCRIPT = "A volcano is a mountain that opens.\n\nHot rock flows out of it and cools in the wind."
 

@@ -23,6 +23,7 @@ from core.documents import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Canvas, Scene, V
 from core.media import probe
 from core.ports import Parts
 from core.wiring import build_parts
+from tests.waiting import renderer_ready, wait_for
 
 from .captions_seen import (
     TOLERANCE,
@@ -36,7 +37,6 @@ from .captions_seen import (
     narrations,
 )
 from .conftest import RunningStack
-from .waiting import renderer_ready, wait_for
 
 WEB = Path(__file__).parent / "web"
 SCRIPT = """Volcanoes
