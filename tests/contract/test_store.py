@@ -32,9 +32,9 @@ from core.identity import asset_id, scene_id
 from core.schema import VIDEOS, database_id
 from core.status import SceneStatus, VideoStatus
 from tests.emulator.conftest import Running
+from tests.proxy import CuttingProxy, cutting_proxy
 
 from .conftest import client_of
-from .proxy import CuttingProxy, cutting_proxy
 
 CHUNK = 5 * 1024 * 1024
 

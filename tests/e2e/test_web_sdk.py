@@ -420,3 +420,23 @@ def test_a_stranger_is_told_that_there_is_no_such_video(made: Made) -> None:
 
     assert (attempts["show"]["status"], attempts["show"]["error"]) == (404, "Video not found")
     assert (attempts["list"]["status"], attempts["list"]["total"]) == (200, 0)
+
+
+# ---- a line that is cut
+
+
+def test_a_browser_that_was_cut_off_reads_what_it_missed_and_hears_the_rest(
+    running_stack: RunningStack, tmp_path: Path
+) -> None:
+    at = {"endpoint": running_stack.endpoint, "project": running_stack.project, "cutAt": 20}
+    request = REQUEST | {"resolution": 360}
+    with program("make_video.mjs", at | {"request": request, "out": str(tmp_path / "film.mp4")}) as maker:
+        lines = finish(maker, "")
+    (cut,) = (i for i, line in enumerate(lines) if line["kind"] == "cut")
+    told = [line for line in lines[cut + 1 :] if line.get("table") == "videos"]
+    revisions = [line["revision"] for line in told]
+
+    assert told[0]["kind"] == "read"
+    assert revisions[0] > lines[cut]["revision"]  # something was missed, and is there again
+    assert revisions == sorted(set(revisions))
+    assert told[-1]["status"] == "completed"

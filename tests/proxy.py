@@ -20,11 +20,19 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}{parts.path}"
         self._method, self._left = b"", 0
+        self._open: set[socket.socket] = set()
         self.swallowed = 0
+        self.upgraded = 0  # connections that became sockets of messages
 
     def swallow(self, method: str, times: int = 1) -> None:
         """The next `times` answers to requests of this method do not arrive: the connection ends instead."""
         self._method, self._left = method.encode(), times
+
+    def cut(self) -> None:
+        """End every connection there is, as a train in a tunnel does."""
+        for client in list(self._open):
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def serve(self) -> None:
         """Accept until the listener is closed."""
@@ -41,6 +49,7 @@ class CuttingProxy:
 
     def _pass_on(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._server) as server:
+            self._open.add(client)
             cut = threading.Event()
             threading.Thread(target=self._answers, args=(server, client, cut), daemon=True).start()
             with suppress(OSError):
@@ -48,7 +57,11 @@ class CuttingProxy:
                     if self._left and block.startswith(self._method + b" "):
                         self._left -= 1
                         cut.set()
+                    self.upgraded += b"Upgrade: websocket" in block
                     server.sendall(block)
+            self._open.discard(client)
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
 
     def _answers(self, server: socket.socket, client: socket.socket, cut: threading.Event) -> None:
         with suppress(OSError):
