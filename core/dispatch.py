@@ -19,12 +19,16 @@ _CONFLICT_TRIES = 8
 
 
 def read_handle(video: Video) -> dict[str, Any]:
-    """The handle column: `calls` (list of {id, kind, scenes}), `started_at` (ISO), `expected_seconds`."""
+    """The handle column.
+
+    `calls` (list of {id, kind, scenes}), `started_at` and `handed_at` (ISO: of the work, of these calls),
+    `expected_seconds`, `shares` (scene number to the share of it that is made).
+    """
     return dict(json.loads(video.handle)) if video.handle else {}
 
 
 def started_at(parts: Parts, video: Video) -> datetime:
-    """When this attempt was handed out."""
+    """When the work began whose end is estimated."""
     text = read_handle(video).get("started_at")
     return datetime.fromisoformat(text) if text else parts.clock.now()
 
@@ -54,22 +58,36 @@ def advance_while(
     raise UnavailableError(f"The video {video.id} changed too often to be written.")
 
 
-def hand_out(parts: Parts, video: Video, jobs: Sequence[tuple[str, tuple[int, ...]]], **changes: Any) -> Video | None:
+def hand_out(
+    parts: Parts, video: Video, jobs: Sequence[tuple[str, tuple[int, ...]]], *, goes_on: bool = False, **changes: Any
+) -> Video | None:
     """Begin a new attempt: write it, submit one call per (kind, scenes), write the call ids.
 
     Returns the video, or None when it is no longer ours to hand out. A renderer that is full or silent leaves the
     video as it is, to be handed out again when it is due.
+
+    Args:
+        parts: what every step works with.
+        video: as it was read.
+        jobs: what to submit.
+        goes_on: the same work, handed from one step to the next: it is no new try, and its time goes on counting.
+        changes: further columns of the first write, and `expected_seconds` for the handle.
     """
     now = parts.clock.now()
     attempt = video.attempt + 1
     deadline = now + timedelta(seconds=parts.settings.call_deadline_seconds)
     expected = float(changes.pop("expected_seconds", expected_seconds(video)))
-    # a hand-over from scenes to the join goes on counting: the time to go is measured over the whole
-    began = started_at(parts, video) if video.status is VideoStatus.COMBINING and not changes else now
-    handle: dict[str, Any] = {"started_at": began.isoformat(), "expected_seconds": round(expected, 1), "calls": []}
+    began = started_at(parts, video) if goes_on else now
+    handle: dict[str, Any] = {
+        "started_at": began.isoformat(),
+        "handed_at": now.isoformat(),
+        "expected_seconds": round(expected, 1),
+        "calls": [],
+    }
+    tries = video.tries if goes_on else video.tries + 1
     try:
         video = parts.store.advance(
-            video, attempt=attempt, tries=video.tries + 1, due_at=deadline, handle=json.dumps(handle), **changes
+            video, attempt=attempt, tries=tries, due_at=deadline, handle=json.dumps(handle), **changes
         )
     except ConflictError:
         return None  # somebody else handles it

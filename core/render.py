@@ -315,4 +315,4 @@ def hand_on(parts: Parts, video_id: str, attempt: int) -> None:
         },
     )
     if combining is not None:
-        hand_out(parts, combining, [("compose", ())])
+        hand_out(parts, combining, [("compose", ())], goes_on=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from core.dispatch import fail, hand_out, read_handle, spread, started_at
+from core.dispatch import fail, hand_out, read_handle, spread
 from core.documents import Video
 from core.errors import ConflictError, ScenewrightError
 from core.plan import plan
@@ -47,25 +47,28 @@ def look_after(parts: Parts, video: Video, choices: Choices) -> None:
     """Take the next step for one video that is due."""
     if video.is_terminal:
         parts.store.advance(video, due_at=None)
-    elif video.tries >= parts.settings.tries_max:
-        fail(parts, video, "tries_used_up", f"It was tried {video.tries} times and never ended. Ask again to retry it.")
-    elif video.status is VideoStatus.QUEUED:
+    elif video.status in (VideoStatus.QUEUED, VideoStatus.PLANNING):
         _plan_again(parts, video, choices)
-    elif video.status is VideoStatus.PLANNING:
-        later = parts.clock.now() + timedelta(seconds=parts.settings.stale_seconds)
-        fresh = parts.store.advance(video, attempt=video.attempt + 1, tries=video.tries + 1, due_at=later)
-        plan(parts, fresh.id, choices)
     else:
         _look_after_calls(parts, video)
 
 
 def _plan_again(parts: Parts, video: Video, choices: Choices) -> None:
-    later = parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds)
     if video.revision == 0:  # made by hand while nobody listened
         plan(parts, video.id, choices)
-        return
-    # a new attempt, because the claim of the old one may have died with its holder
-    plan(parts, parts.store.advance(video, attempt=video.attempt + 1, due_at=later).id, choices)
+    elif not _given_up(parts, video):
+        later = parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds)
+        # a new attempt, because the claim of the old one may have died with its holder
+        fresh = parts.store.advance(video, attempt=video.attempt + 1, tries=video.tries + 1, due_at=later)
+        plan(parts, fresh.id, choices)
+
+
+def _given_up(parts: Parts, video: Video) -> bool:
+    """End a video that was handed out as often as a person may expect."""
+    if video.tries < parts.settings.tries_max:
+        return False
+    fail(parts, video, "tries_used_up", f"It was tried {video.tries} times and never ended. Ask again to retry it.")
+    return True
 
 
 def _look_after_calls(parts: Parts, video: Video) -> None:
@@ -79,6 +82,8 @@ def _look_after_calls(parts: Parts, video: Video) -> None:
         return
     for call in calls:
         parts.dispatcher.cancel(call["id"])
+    if _given_up(parts, video):
+        return
     if video.status is VideoStatus.COMBINING:
         hand_out(parts, video, [("compose", ())], stage="Joining the scenes again")
         return
@@ -96,5 +101,6 @@ def _look_after_calls(parts: Parts, video: Video) -> None:
 
 
 def _beyond_deadline(parts: Parts, video: Video) -> bool:
-    age = parts.clock.now() - started_at(parts, video)
+    handed = read_handle(video).get("handed_at")
+    age = parts.clock.now() - (datetime.fromisoformat(handed) if handed else parts.clock.now())
     return age > timedelta(seconds=parts.settings.call_deadline_seconds)
