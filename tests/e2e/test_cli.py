@@ -352,6 +352,22 @@ def test_a_worker_whose_port_is_taken_says_so(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
+def test_a_worker_says_how_it_works(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    reachable = environment(APPWRITE_ENDPOINT="http://127.0.0.1:9/v1")
+    worker = subprocess.Popen(command("worker", "--port", port), cwd=tmp_path, env=reachable, stdout=subprocess.PIPE)
+    try:
+        assert worker.stdout is not None
+        said = worker.stdout.readline().decode()
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=20)
+
+    for told in ("asynchronous", "answers with an id at once", "in the background", "GET /calls/{id} shows it", port):
+        assert told in said
+
+
 def test_a_stack_keeps_its_addresses_and_its_secrets_to_itself(detached: Path, tmp_path: Path) -> None:
     known = json.loads((detached / "stack.json").read_text())
     run("down", "--data", detached, cwd=tmp_path)

@@ -240,12 +240,16 @@ def test_the_same_key_of_another_user_is_another_video(ada: Caller, eve: Caller)
 def test_a_video_is_shown_to_its_owner_with_everything_a_page_needs(ada: Caller) -> None:
     video_id = made_by(ada, title="Mountains of fire")
 
-    body = ada.call("GET", f"/videos/{video_id}").body
+    body = wait_for(lambda: (b := ada.call("GET", f"/videos/{video_id}").body)["scenes"] and b, "the storyboard")
 
     assert body["success"] is True
     assert body["videoId"] == video_id
     assert body["status"] in set(VideoStatus)
+    assert 0 <= body["progress"] <= 100
     assert body["currentStep"]
+    assert body["createdAt"] <= body["updatedAt"]
+    assert [scene["sceneNumber"] for scene in body["scenes"]] == list(range(1, len(body["scenes"]) + 1))
+    assert all(scene["narration"] and scene["description"] and scene["title"] for scene in body["scenes"])
     assert (body["play_url"], body["error"]) == (None, None)
     assert body["options"]["title"] == "Mountains of fire"
     assert body["channels"][0].endswith(video_id)

@@ -103,6 +103,26 @@ def test_text_that_looks_like_code_is_just_text(text: str) -> None:
     assert validate({"script": text}, CHOICES).script == text
 
 
+def test_every_option_is_kept_as_it_was_chosen() -> None:
+    chosen = {
+        "language": "pt-BR",
+        "aspect": "1:1",
+        "resolution": 720,
+        "voice": "roa/pt-BR+f3",
+        "speed": 1.2,
+        "style": "ember",
+        "engine": "cards",
+        "captions": "plain",
+        "music_file_id": "song-1",
+        "title": "O mar",
+        "target_seconds": 30,
+        "max_cost_usd": 0.5,
+        "seed": 7,
+    }
+
+    assert validate({"script": SCRIPT, **chosen}, CHOICES).options == Options(**chosen)  # type: ignore[arg-type]
+
+
 def test_missing_options_take_their_defaults() -> None:
     assert validate({"script": SCRIPT}, CHOICES).options == Options()
 
