@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from core.errors import InvalidInputError, ScenewrightError
+from core.media.heap import share_one_arena
 from core.ports import Job
 from core.settings import Settings
 
@@ -64,6 +65,7 @@ class Call:
 def _serve_jobs(settings: Settings, pipe: Connection, lifeline: Connection) -> None:
     """A render process: builds the engines once, then does one job after another. Dies with its parent."""
     os.setsid()  # ffmpeg and espeak belong to this group and end with it
+    share_one_arena()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

@@ -20,6 +20,7 @@ from core.documents import FPS, Canvas
 from core.engines.fonts import FONTS, family_for
 from core.errors import EngineError
 from core.media.args import clip_output_args, raw_input_args
+from core.media.heap import give_back
 from core.media.layers import DRIFT, Layer, Pixels, Role
 from core.media.run import run
 from core.media.stage import REST, Pose, Stage, empty_frame
@@ -78,6 +79,7 @@ class MotionClips:
 
     def _act(self, shot: Shot) -> _Act:
         """The shot ready to be painted frame by frame."""
+        give_back()  # what drawing the picture left behind; the encoder needs the room
         layers = self._layers_of(shot)
         if layers is None:
             layers = [_picture_layer(shot.picture, shot.brief.canvas)]
