@@ -147,6 +147,7 @@ def make_film(plan: Path, kind: str) -> Cost:
     """
     ran = subprocess.run(
         [str(_PYTHON), str(_FOLDER / "moviepy_film.py"), str(plan), kind],
+        cwd=plan.parent,  # its temporary files lie there
         env={**os.environ, "IMAGEIO_FFMPEG_EXE": ffmpeg_path()},  # the very same encoder
         stdout=subprocess.PIPE,
         text=True,
