@@ -12,7 +12,12 @@ from core.text import Piece, sentences, split
 
 _TITLE_CHARS = 40  # an on-screen title longer than this is cut, where a phrase ends if it can be
 _SHORT_WORDS = 5  # what is kept where no phrase ends
-_LEADING = frozenset("and but so then now also because however or yet und aber dann jetzt et mais alors y pero".split())
+_LEADING = {  # words a title does not begin with, by language
+    "en": frozenset("and but so then now also because however or yet".split()),
+    "de": frozenset("und aber denn oder doch".split()),
+    "fr": frozenset("et mais alors donc or".split()),
+    "es": frozenset("y e pero entonces o".split()),
+}
 _TRAILING = frozenset(
     "a an the of in on at to for from with by and or but that which who is are was were be as than into its their his "
     "her your our my this these those it they we you i not very so when while if der die das ein eine und oder von zu "
@@ -27,14 +32,15 @@ _BREAKS = frozenset(
 _DEFAULT_SCENES = ("Opening", "The idea", "A closer look", "What it means", "In short")
 
 
-def scene_title(piece: Piece) -> str:
+def scene_title(piece: Piece, language: str) -> str:
     """A short on-screen title out of the narration's own words."""
     if piece.heading:
         return piece.heading
     first = (sentences(piece.narration) or [piece.narration])[0]
     clause = re.split(r"[,;:—–()\"“”]|\s-\s|[.!?…。！？؟।、，]", first.strip())[0].strip()
     words = (clause if len(clause) >= 3 else first).split()
-    while len(words) > 2 and words[0].lower() in _LEADING:
+    leading = _LEADING.get(language.split("-")[0].lower(), frozenset())
+    while len(words) > 2 and words[0].lower() in leading:
         words = words[1:]
     words = _phrase(words)
     title = " ".join(words)[: _TITLE_CHARS + 8].rstrip(" .,;:!…。、，")
@@ -79,9 +85,9 @@ class TextStoryboard:
         scenes = tuple(
             SceneSpec(
                 number=number,
-                title=scene_title(piece),
+                title=scene_title(piece, language),
                 narration=piece.narration,
-                visual_prompt=", ".join(keywords(piece.narration, language)[:5]) or scene_title(piece),
+                visual_prompt=", ".join(keywords(piece.narration, language)[:5]) or scene_title(piece, language),
                 engine=brief.options.engine,
             )
             for number, piece in enumerate(pieces, start=1)
