@@ -39,7 +39,7 @@ def scene_title(piece: Piece, language: str) -> str:
     first = (sentences(piece.narration) or [piece.narration])[0]
     clause = re.split(r"[,;:—–()\"“”]|\s-\s|[.!?…。！？؟।、，]", first.strip())[0].strip()
     words = (clause if len(clause) >= 3 else first).split()
-    leading = _LEADING.get(language.split("-")[0].lower(), frozenset())
+    leading = _LEADING.get(language.split("-", maxsplit=1)[0].lower(), frozenset())
     while len(words) > 2 and words[0].lower() in leading:
         words = words[1:]
     words = _phrase(words)
