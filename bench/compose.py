@@ -19,8 +19,9 @@ from bench import peer
 from bench.figures import Figure, Topic
 from bench.machine import Cost, costed
 from bench.sample import Take, film_of, scene_inputs, seconds_of, take_of, write_music
+from core.combine import fades
 from core.dispatch import spread
-from core.documents import CROSSFADE_FRAMES, FPS, Canvas
+from core.documents import FPS, Canvas
 from core.engines import clip_motion
 from core.engines.cards import CardPictures
 from core.media.args import clip_output_args, raw_input_args
@@ -94,8 +95,7 @@ def _fades(work: Work, suffix: str = ".mp4") -> Cost:
 
     def make() -> None:
         shots = [take.shot for take in work.takes]
-        for index in range(1, len(shots)):
-            _engines().clip.fade(shots[index - 1], shots[index], CROSSFADE_FRAMES, work.fade(index, suffix))
+        list(fades(_engines().clip, shots, [work.fade(index, suffix) for index in range(1, len(shots))]))
 
     return costed(make)[1]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from core.dispatch import advance_while, expected_seconds, fail, hand_out, sprea
 from core.documents import CROSSFADE_FRAMES, FPS, Asset, Scene, Video
 from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedError
 from core.identity import digest
-from core.ports import Engines, FilmBrief, Job, Parts, Shot, Sound, Voice, Word
+from core.ports import ClipEngine, Engines, FilmBrief, Job, Parts, Shot, Sound, Voice, Word
 from core.progress import Reporter
 from core.render import SceneInputs, caption_text, inputs_of, picture_engine, span_of, voice_of
 from core.schema import UPLOADS, bucket
@@ -152,15 +153,12 @@ def _brief(
     parts: Parts, engines: Engines, video: Video, takes: list[Take], folder: Path, reporter: Reporter
 ) -> FilmBrief:
     """Make the fades and put everything in order."""
-    segments: list[Path] = []
-    for index, take in enumerate(takes):
-        if index:
-            path = folder / f"fade-{index:04}.mp4"
-            engines.clip.fade(takes[index - 1].shot, take.shot, CROSSFADE_FRAMES, path)
-            segments.append(path)
-        segments.append(take.clip_path)
+    segments = [takes[0].clip_path]
+    paths = [folder / f"fade-{n:04}.mp4" for n in range(1, len(takes))]
+    for index, fade in enumerate(fades(engines.clip, [t.shot for t in takes], paths), start=1):
+        segments += [fade, takes[index].clip_path]
         reporter.check()
-        reporter.tell(_FETCHED + (_FADED - _FETCHED) * (index + 1) / len(takes))
+        reporter.tell(_FETCHED + (_FADED - _FETCHED) * index / (len(takes) - 1))
     frames = [t.voice.frames for t in takes]
     options = video.parsed_options
     music = None
@@ -183,6 +181,23 @@ def _brief(
         poster=takes[0].shot.picture,
         max_bytes=int(bucket("final_videos")["maximumFileSize"]),
     )
+
+
+def fades(clip: ClipEngine, shots: Sequence[Shot], paths: Sequence[Path]) -> Iterator[Path]:
+    """Make the fades between neighbouring shots, one into each path, in order.
+
+    Two are made at a time, since each is mostly one encoder at work.
+    """
+
+    def fade(index: int) -> Path:
+        clip.fade(shots[index], shots[index + 1], CROSSFADE_FRAMES, paths[index])
+        return paths[index]
+
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            yield from pool.map(fade, range(len(shots) - 1))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _within(reporter: Reporter, low: float, high: float) -> Callable[[float], None]:

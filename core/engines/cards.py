@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ class CardPictures:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[PictureBrief, list[Layer]] = OrderedDict()
+        self._drawing = threading.Lock()  # fades are made side by side and share cards: each is drawn once
 
     def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
         """Write the card as JPEG. Facts: width, height, palette, layout, illustrations, warnings (sentences).
@@ -57,14 +59,15 @@ class CardPictures:
 
     def layers(self, brief: PictureBrief) -> list[Layer]:
         """The card in layers, the farthest first; the last few cards are remembered."""
-        if brief in self._kept:
-            self._kept.move_to_end(brief)
-            return self._kept[brief]
-        layers = _paint(brief, compose(brief, layout_name(brief)), _palette_name(brief), illustrations(brief))
-        self._kept[brief] = layers
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return layers
+        with self._drawing:
+            if brief in self._kept:
+                self._kept.move_to_end(brief)
+                return self._kept[brief]
+            layers = _paint(brief, compose(brief, layout_name(brief)), _palette_name(brief), illustrations(brief))
+            self._kept[brief] = layers
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+            return layers
 
 
 def _warnings(brief: PictureBrief) -> list[str]:

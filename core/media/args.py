@@ -29,7 +29,7 @@ def clip_output_args(canvas: Canvas) -> dict[str, Any]:
         "vcodec": "libx264",
         "preset": "veryfast",
         "crf": 21,
-        "x264-params": "subme=1:me=dia",
+        "x264-params": "subme=1:me=dia:rc-lookahead=5",  # a short look ahead: 70 MB less per encoder
         "profile:v": "high",
         "pix_fmt": "yuv420p",
         "maxrate": f"{rate}k",

@@ -396,7 +396,9 @@ def test_a_killed_command_takes_its_stack_with_it(tmp_path: Path) -> None:
 def test_an_interrupted_video_goes_on_with_watch(script: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     arguments = command("make", "--script", script, "--data", data, *SMALL)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background hands down "ignore"
     process = subprocess.Popen(arguments, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     assert process.stderr is not None
     said = []
     for text in process.stderr:
