@@ -122,6 +122,13 @@ def test_every_state_is_seen_in_its_order_by_events_alone(made: Made) -> None:
     assert states == ["queued", "planning", "rendering", "combining", "completed"]
 
 
+def test_the_last_event_alone_carries_the_link_to_the_film(made: Made) -> None:
+    links = [event["combined_video_url"] for event in made.events("videos")]
+
+    assert "/buckets/final_videos/files/" in links[-1]
+    assert not any(links[:-1])
+
+
 def test_every_scene_is_seen_planned_then_rendering_then_rendered(made: Made) -> None:
     for number in range(1, COUNT + 1):
         states = [e["status"] for e in made.events("scenes") if e["scene_number"] == number]

@@ -21,10 +21,10 @@ const ended = new Promise((resolve) => (finished = resolve));
 
 /** Print what a row says; the end of the video ends the wait. */
 function show(kind, row) {
-  const { $id, $tableId, $updatedAt, status, progress, current_scene, stage, revision, scene_number, tries } = row;
+  const { $id, $tableId, $updatedAt, status, progress, current_scene, stage, revision, scene_number, tries, combined_video_url } = row;
   say(kind, {
     at: now(), table: $tableId, id: $id, updatedAt: $updatedAt,
-    status, progress, current_scene, stage, revision, scene_number, tries,
+    status, progress, current_scene, stage, revision, scene_number, tries, combined_video_url,
   });
   if ($tableId === "videos" && TERMINAL.includes(status)) finished();
 }
