@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN := $(BIN)/scenewright
 NODE_TESTS := tests/e2e/web
 
-.PHONY: help setup demo test lint types unit up down start-all stop-all worker scheduler monitor status stats logs purge doctor bench lock clean
+.PHONY: help setup demo test lint types unit up down start-all stop-all worker scheduler monitor status stats logs purge doctor bench fuzz lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,10 +24,10 @@ setup: .venv/ready ## install everything, do nothing else
 
 .PHONY: node-modules
 node-modules:
-	@if [ ! -f $(NODE_TESTS)/node_modules/.package-lock.json ]; then \
-	  if ! command -v npm >/dev/null; then echo "npm is missing: the tests through the web SDK will be skipped (they need Node 20)."; \
+	@if [ $(NODE_TESTS)/package-lock.json -nt $(NODE_TESTS)/node_modules/.package-lock.json ]; then \
+	  if ! command -v npm >/dev/null; then echo "npm is missing: the tests through the Node clients will be skipped (they need Node 20)."; \
 	  else npm ci --prefix $(NODE_TESTS) --no-audit --no-fund --loglevel=error \
-	    || echo "npm could not install the web SDK: the tests that need it will be skipped."; fi; fi
+	    || echo "npm could not install the Node clients: the tests that need them will be skipped."; fi; fi
 
 lint:
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -37,6 +37,9 @@ types:
 
 unit:
 	@$(BIN)/python -m pytest
+
+fuzz: .venv/ready ## look for new cases with the property tests, many at random
+	@HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m hypothesis --timeout 3600
 
 up start-all: .venv/ready ## start the whole local system (server, function, renderer, scheduler) until Ctrl-C
 	@$(RUN) up

@@ -98,7 +98,7 @@ def line_em(canvas: Canvas, size: float) -> float:
 
 
 def _pieces(words: Sequence[Word], widest: float) -> list[Piece]:
-    """Cut what no line can hold; say which pieces stand without a space before them."""
+    """Cut what no line can hold, leave out what shows nothing; say which pieces stand without a space before them."""
     pieces: list[Piece] = []
     for word in words:
         text = " ".join("".join(" " if unicodedata.category(c) in _BREAKS else c for c in word.text).split())
@@ -109,6 +109,8 @@ def _pieces(words: Sequence[Word], widest: float) -> list[Piece]:
         cuts = [text[i : i + size] for i in range(0, len(text), size)]
         step = (word.end - word.start) / len(cuts)
         for i, cut in enumerate(cuts):
+            if not any(map(_letter_width, cut)):
+                continue
             start = max(0.0, word.start + i * step)
             glued = i > 0 or (bool(pieces) and _is_dense(text) and _is_dense(pieces[-1].text))
             pieces.append(Piece(cut, start, max(start, word.start + (i + 1) * step), glued))

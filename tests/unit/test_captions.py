@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.captions import CAPTION_STYLES, ass, escape_ass, srt, vtt
@@ -77,6 +77,8 @@ def laid_out(raw: list[tuple[str, float, float]]) -> list[Word]:
 
 
 @given(timed_words, st.sampled_from(CAPTION_STYLES), st.sampled_from(["9:16", "16:9", "1:1"]))
+@example([("\u200b", 0.0, 0.0)], "highlight", "9:16")
+@example([("W" * 40 + "\u200b" * 400, 1.0, 0.0)], "plain", "9:16")
 def test_no_text_can_act_as_ass_override_code(raw: list[tuple[str, float, float]], style: str, aspect: str) -> None:
     made = ass(laid_out(raw), Canvas.of(aspect, 720), style=style, language="en")
     header, _, events = made.partition("[Events]\n")
