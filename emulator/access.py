@@ -13,10 +13,10 @@ from emulator.auth import Caller
 from emulator.database import Database, unpack
 from emulator.errors import AppwriteError
 from emulator.events import row_event
-from emulator.families import family_of
+from emulator.families import Family, family_of
 from emulator.queries import Plan, after_cursor, order_by
 from emulator.schema import Table
-from emulator.server import Server
+from emulator.server import Server, server_of
 
 TOTAL_MAX = 5_000  # Appwrite counts no further
 Action = Literal["create", "read", "update", "delete"]
@@ -25,12 +25,13 @@ Action = Literal["create", "read", "update", "delete"]
 class Access:
     """One request on one table: who asks, in which words, and what it may see."""
 
-    def __init__(self, request: Request, server: Server, caller: Caller) -> None:
+    def __init__(
+        self, server: Server, caller: Caller, family: Family, database_id: str, table_id: str, numeric_sequence: bool
+    ) -> None:
         self.server = server
         self.caller = caller
-        self.family = family_of(request)
-        self.database_id = request.path_params["database"]
-        table_id = request.path_params["table"]
+        self.family = family
+        self.database_id = database_id
         database = server.schema.databases.get(self.database_id)
         if database is None or not (database.enabled or caller.is_key):
             raise AppwriteError("database_not_found", f"Database '{self.database_id}' was not found.")
@@ -39,7 +40,15 @@ class Access:
             raise self.family.not_found("table", table_id)
         self.database_type = database.type
         self.table: Table = table
-        self.numeric_sequence = wire.response_format(request) < (1, 9)
+        self.numeric_sequence = numeric_sequence
+
+    @classmethod
+    def of(cls, request: Request, caller: Caller) -> Access:
+        """The access to the table that the request's path names. Raises database_not_found, table_not_found."""
+        place = request.path_params
+        return cls(
+            server_of(request), caller, family_of(request), place["database"], place["table"], old_sequence(request)
+        )
 
     @property
     def db(self) -> Database:
@@ -96,6 +105,11 @@ class Access:
         )
         self.server.bus.publish(event)
         return shown
+
+
+def old_sequence(request: Request) -> bool:
+    """Whether this client knows `$sequence` as a number."""
+    return wire.response_format(request) < (1, 9)
 
 
 def read_row(table: Table, stored: sqlite3.Row) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from emulator.errors import AppwriteError, invalid_argument
 from emulator.families import Family, family_of
 from emulator.foreign import read_json
 from emulator.row_store import granted_in
-from emulator.server import server_of
 from emulator.wire import Body
 
 
@@ -22,7 +21,7 @@ async def begin_write(request: Request) -> tuple[Access, Body]:
     body = await wire.json_body(request)
     if body.get("transactionId"):
         raise AppwriteError("general_not_implemented", "Transactions are not served by this server.", 501)
-    return Access(request, server_of(request), caller), body
+    return Access.of(request, caller), body
 
 
 def data_in(family: Family, body: Body) -> Body:

@@ -15,7 +15,6 @@ from emulator.errors import AppwriteError, invalid_argument
 from emulator.families import Family, family_of
 from emulator.queries import compile_plan, parse, parse_selection
 from emulator.row_requests import begin_write, changes_in, data_in, missing_data
-from emulator.server import server_of
 
 
 async def create(request: Request) -> Response:
@@ -47,7 +46,7 @@ async def get(request: Request) -> Response:
     """GET .../rows/{row}"""
     caller = await authenticate(request)
     caller.require_scope(*family_of(request).scopes("row", "read"))
-    access = Access(request, server_of(request), caller)
+    access = Access.of(request, caller)
     plan = compile_plan(access.table, parse_selection(wire.list_parameter(request, "queries")))
     row_id = request.path_params["row"]
     row = access.find(row_id)
@@ -60,7 +59,7 @@ async def list_rows(request: Request) -> Response:
     """GET .../rows: those the caller may read, filtered, ordered and paged by its queries."""
     caller = await authenticate(request)
     caller.require_scope(*family_of(request).scopes("row", "read"))
-    access = Access(request, server_of(request), caller)
+    access = Access.of(request, caller)
     plan = compile_plan(access.table, parse(wire.list_parameter(request, "queries")))
     counted = wire.flag(request.query_params.get("total", True), "total")
     restrict_to_readable(access, plan)
