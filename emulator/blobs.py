@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import BinaryIO
@@ -57,6 +58,7 @@ class Blobs:
                 digest.update(block)
             os.fsync(file.fileno())  # once per file: what is said to be complete also survives a power cut
         part.replace(self.path(name))
+        self._sync_folder()
         return digest.hexdigest(), head
 
     def delete(self, name: str) -> None:
@@ -69,6 +71,15 @@ class Blobs:
         for path in self._folder.iterdir():
             if path.name.removesuffix(".part") not in names:
                 path.unlink(missing_ok=True)
+
+    def _sync_folder(self) -> None:
+        """A new name survives a power cut only once its folder is on the disk too."""
+        if sys.platform != "win32":
+            folder = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _part(self, name: str) -> Path:
         return self._folder / f"{name}.part"

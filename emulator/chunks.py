@@ -39,6 +39,12 @@ def chunks_of(size: int) -> int:
     return max(1, -(-size // CHUNK_BYTES))
 
 
+def chunk_at(number: int, size: int) -> Chunk:
+    """The chunk of this number of a file of `size` bytes."""
+    start = number * CHUNK_BYTES
+    return Chunk(start, min(CHUNK_BYTES, size - start), size)
+
+
 def chunk_of(content_range: str) -> Chunk:
     """The chunk a Content-Range header describes (RFC 9110, 14.4). Raises storage_invalid_content_range.
 
@@ -48,7 +54,7 @@ def chunk_of(content_range: str) -> Chunk:
     if match is not None:
         start, end, size = (int(number) for number in match.groups())
         if start <= end <= size and start < size and start % CHUNK_BYTES == 0:
-            return Chunk(start, min(CHUNK_BYTES, size - start), size)
+            return chunk_at(start // CHUNK_BYTES, size)
     raise AppwriteError(
         "storage_invalid_content_range",
         "The content range is invalid: chunks start at multiples of 5 MiB and end within the file.",

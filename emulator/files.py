@@ -18,7 +18,7 @@ from starlette.responses import Response
 from emulator import buckets, clock, permissions, wire
 from emulator.auth import Caller, authenticate
 from emulator.buckets import Bucket
-from emulator.chunks import CHUNK_BYTES, Chunk, chunk_of
+from emulator.chunks import Chunk, chunk_at, chunk_of
 from emulator.database import pack, unpack
 from emulator.errors import AppwriteError
 from emulator.events import file_event
@@ -44,6 +44,7 @@ LARGEST_REQUEST = 12 * 1024 * 1024  # as a real server: more than any client's c
 _SELECT = (
     "SELECT files.*, (SELECT count(*) FROM file_chunks WHERE file_sequence = sequence) AS chunks_uploaded FROM files"
 )
+_KEEP_CHUNK = "INSERT OR REPLACE INTO file_chunks VALUES (?, ?, ?)"
 _FILES = View(
     f"({_SELECT})",
     {
@@ -56,18 +57,15 @@ _FILES = View(
 
 @dataclass(frozen=True)
 class _Upload:
-    """A checked upload request. `chunk` is None for a file sent whole; `size` is the whole file's."""
+    """A checked upload request; a file that is not sent `in_parts` is one chunk. `length`: bytes that came."""
 
     file_id: str
     name: str
     granted: list[str]
     source: UploadFile
     length: int
-    chunk: Chunk | None
-
-    @property
-    def size(self) -> int:
-        return self.length if self.chunk is None else self.chunk.size
+    chunk: Chunk
+    in_parts: bool
 
 
 def remove_leftovers(server: Server) -> None:
@@ -92,79 +90,99 @@ async def create(request: Request) -> Response:
 
 
 async def _store(server: Server, bucket: Bucket, caller: Caller, upload: _Upload) -> Response:
+    """Bytes first, then their record in one transaction: whatever a record speaks of is on the disk."""
     row = _row(server, bucket.id, upload.file_id)
     if row is not None:
-        if upload.chunk is None or row["chunks_total"] == 1:
-            raise AppwriteError("storage_file_already_exists", "A storage file with the requested ID already exists.")
-        if not caller.is_key and row["owner"] != caller.user_id:
-            raise _unauthorized()
+        _require_same_upload(row, caller, upload)
         if row["complete"]:
             return wire.reply(shape(row))
-        if row["size_original"] != upload.size:
-            raise AppwriteError("storage_invalid_content_range", "The chunks of a file must name one size.")
-    else:
-        row = _insert(server, bucket, caller, upload)
-    chunk = upload.chunk or Chunk(0, upload.length, upload.length)
-    await asyncio.to_thread(server.blobs.write_at, row["blob"], chunk.start, upload.source.file)
-    with server.db.transaction() as connection:
-        sql = "INSERT OR REPLACE INTO file_chunks VALUES (?, ?, ?)"
-        connection.execute(sql, (row["sequence"], chunk.number, upload.length))
+    blob = server.blobs.new_name() if row is None else row["blob"]
+    try:
+        await asyncio.to_thread(server.blobs.write_at, blob, upload.chunk.start, upload.source.file)
+        missing = _missing_with(server, row, upload)
+        whole = None if missing else await asyncio.to_thread(server.blobs.finish, blob)
+        with server.db.transaction() as connection:
+            if row is None:
+                _insert(server, connection, bucket, caller, upload, blob)
+            _note_chunk(connection, bucket, upload, whole)
+    except BaseException:
+        if _row(server, bucket.id, upload.file_id) is None:
+            server.blobs.delete(blob)  # a first chunk that could not be kept, or the bucket went away meanwhile
+        raise
     row = _existing(server, bucket.id, upload.file_id)
-    if row["chunks_uploaded"] == row["chunks_total"]:
-        row = await _complete(server, bucket, caller, row)
+    if row["complete"]:
+        _publish(server, bucket, caller, row, "create")
     return wire.reply(shape(row), 201)
 
 
-def _insert(server: Server, bucket: Bucket, caller: Caller, upload: _Upload) -> sqlite3.Row:
-    now = clock.now_text()
-    with server.db.transaction() as connection:
-        connection.execute(
-            "INSERT INTO files (id, bucket_id, name, permissions, signature, mime_type, size_original, size_actual,"
-            " chunks_total, complete, encryption, compression, owner, blob, created_at, updated_at)"
-            " VALUES (?, ?, ?, ?, '', '', ?, 0, ?, 0, ?, '', ?, ?, ?, ?)",
-            (
-                upload.file_id, bucket.id, upload.name, pack(upload.granted), upload.size,
-                1 if upload.chunk is None else upload.chunk.total, bucket.row["encryption"], caller.user_id,
-                server.blobs.new_name(), now, now,
-            ),
-        )  # fmt: skip
-    return _existing(server, bucket.id, upload.file_id)
+def _require_same_upload(row: sqlite3.Row, caller: Caller, upload: _Upload) -> None:
+    """Raises where this is no further chunk of the file that is there."""
+    if not upload.in_parts or row["chunks_total"] == 1:
+        raise AppwriteError("storage_file_already_exists", "A storage file with the requested ID already exists.")
+    if not caller.is_key and row["owner"] != caller.user_id:
+        raise _unauthorized()
+    if row["size_original"] != upload.chunk.size and not row["complete"]:
+        raise AppwriteError("storage_invalid_content_range", "The chunks of a file must name one size.")
 
 
-async def _complete(server: Server, bucket: Bucket, caller: Caller, row: sqlite3.Row) -> sqlite3.Row:
-    """All chunks are here: make the content the file's, and say so."""
-    _refuse_short_chunks(server, row)
-    signature, head = await asyncio.to_thread(server.blobs.finish, row["blob"])
-    with server.db.transaction() as connection:
-        connection.execute(
-            "UPDATE files SET complete = 1, signature = ?, mime_type = ?, size_actual = size_original,"
-            " compression = ?, updated_at = ? WHERE sequence = ?",
-            (
-                signature, media_type(head, row["name"]), bucket.row["compression"],
-                clock.after(row["updated_at"]), row["sequence"],
-            ),
-        )  # fmt: skip
-    row = _existing(server, bucket.id, row["id"])
-    _publish(server, bucket, caller, row, "create")
-    return row
+def _missing_with(server: Server, row: sqlite3.Row | None, upload: _Upload) -> bool:
+    """Whether chunks are missing once this one is there.
 
-
-def _refuse_short_chunks(server: Server, row: sqlite3.Row) -> None:
-    """A chunk that held less than it said must be sent again; a file with a hole is never complete."""
-    size, total = row["size_original"], row["chunks_total"]
-    chunks = server.db.all("SELECT number, length FROM file_chunks WHERE file_sequence = ?", (row["sequence"],))
-    wanted = {number: min(CHUNK_BYTES, size - number * CHUNK_BYTES) if total > 1 else size for number in range(total)}
-    short = [chunk["number"] for chunk in chunks if chunk["length"] != wanted[chunk["number"]]]
+    A real server takes a chunk that holds less than its range, and so does this one; but a file with a hole is never
+    complete: where nothing else is missing, such chunks must be sent again. Raises storage_invalid_content_range.
+    """
+    sequence, chunk = 0 if row is None else row["sequence"], upload.chunk
+    kept = server.db.all("SELECT number, length FROM file_chunks WHERE file_sequence = ?", (sequence,))
+    lengths = {each["number"]: each["length"] for each in kept} | {chunk.number: upload.length}
+    if len(lengths) < chunk.total:
+        return True
+    short = [number for number, length in lengths.items() if length < chunk_at(number, chunk.size).length]
     if not short:
-        return
+        return False
     with server.db.transaction() as connection:
-        marks = ", ".join("?" * len(short))
-        connection.execute(
-            f"DELETE FROM file_chunks WHERE file_sequence = ? AND number IN ({marks})", (row["sequence"], *short)
+        connection.executemany(
+            "DELETE FROM file_chunks WHERE file_sequence = ? AND number = ?", [(sequence, each) for each in short]
         )
+        if row is not None and chunk.number not in short:
+            connection.execute(_KEEP_CHUNK, (sequence, chunk.number, upload.length))
     which = ", ".join(str(number + 1) for number in sorted(short))
-    raise AppwriteError(
-        "storage_invalid_content_range", f"Chunk {which} held fewer bytes than its range; send it again."
+    sentence = f"Chunk {which} held fewer bytes than its range; send it again."
+    raise AppwriteError("storage_invalid_content_range", sentence)
+
+
+def _insert(
+    server: Server, connection: sqlite3.Connection, bucket: Bucket, caller: Caller, upload: _Upload, blob: str
+) -> None:
+    buckets.find(server, bucket.id, caller)  # it may have been deleted while the bytes were written
+    now = clock.now_text()
+    connection.execute(
+        "INSERT INTO files (id, bucket_id, name, permissions, signature, mime_type, size_original, size_actual,"
+        " chunks_total, complete, encryption, compression, owner, blob, created_at, updated_at)"
+        " VALUES (?, ?, ?, ?, '', '', ?, 0, ?, 0, ?, '', ?, ?, ?, ?)",
+        (
+            upload.file_id, bucket.id, upload.name, pack(upload.granted), upload.chunk.size, upload.chunk.total,
+            bucket.row["encryption"], caller.user_id, blob, now, now,
+        ),
+    )  # fmt: skip
+
+
+def _note_chunk(
+    connection: sqlite3.Connection, bucket: Bucket, upload: _Upload, whole: tuple[str, bytes] | None
+) -> None:
+    """The chunk is here; `whole`: signature and beginning of the file where nothing is missing any more."""
+    sql = "SELECT sequence, name, updated_at FROM files WHERE bucket_id = ? AND id = ?"
+    row = connection.execute(sql, (bucket.id, upload.file_id)).fetchone()
+    if row is None:
+        raise _not_found()  # the bucket was deleted while the bytes were written
+    connection.execute(_KEEP_CHUNK, (row["sequence"], upload.chunk.number, upload.length))
+    if whole is None:
+        return
+    signature, head = whole
+    kind, now = media_type(head, row["name"]), clock.after(row["updated_at"])
+    connection.execute(
+        "UPDATE files SET complete = 1, signature = ?, mime_type = ?, size_actual = size_original,"
+        " compression = ?, updated_at = ? WHERE sequence = ?",
+        (signature, kind, bucket.row["compression"], now, row["sequence"]),
     )
 
 
@@ -325,21 +343,21 @@ def _upload(request: Request, form: FormData, caller: Caller) -> _Upload:
     if not isinstance(source, UploadFile):
         raise AppwriteError("storage_file_empty", "Empty file passed to the endpoint.")
     written = request.headers.get("content-range")
-    chunk = chunk_of(written) if written else None
-    file_id = request.headers.get("x-appwrite-id") if chunk is not None else None
+    length = source.size or 0
+    chunk = chunk_of(written) if written else Chunk(0, length, length)
+    file_id = request.headers.get("x-appwrite-id") if written else None
     if file_id is not None and not wire.id_is_valid(file_id):
         raise AppwriteError("storage_invalid_appwrite_id", "The x-appwrite-id header must be a valid id.")
     given = [str(value) for key, value in form.multi_items() if key.partition("[")[0] == "permissions"]
     granted = _granted(given, caller)
     if not given and caller.user_id:
         granted = permissions.own(caller.user_id)
-    length = source.size or 0
-    if chunk is not None and length > chunk.length:
+    if length > chunk.length:
         raise AppwriteError("storage_invalid_content_range", "The chunk holds more bytes than its range.")
     name = PurePosixPath((source.filename or "").replace("\\", "/")).name[:255] or "file"
     return _Upload(
         file_id=file_id or wire.new_id({"fileId": form.get("fileId")}, "fileId"),
-        name=name, granted=granted, source=source, length=length, chunk=chunk,
+        name=name, granted=granted, source=source, length=length, chunk=chunk, in_parts=bool(written),
     )  # fmt: skip
 
 
@@ -354,8 +372,8 @@ def _check_against(bucket: Bucket, upload: _Upload) -> None:
     extension = PurePosixPath(upload.name).suffix.lower().removeprefix(".")
     if bucket.extensions and extension not in bucket.extensions:
         raise AppwriteError("storage_file_type_unsupported", "File extension not allowed")
-    if upload.size > bucket.maximum:
-        sentence = f"The file has {upload.size:,} bytes; this bucket takes at most {bucket.maximum:,}."
+    if upload.chunk.size > bucket.maximum:
+        sentence = f"The file has {upload.chunk.size:,} bytes; this bucket takes at most {bucket.maximum:,}."
         raise AppwriteError("storage_invalid_file_size", sentence)
 
 
