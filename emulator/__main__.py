@@ -34,6 +34,7 @@ def serve(arguments: list[str]) -> int:
     parser.add_argument(
         "--source", action="append", default=[], metavar="FUNCTION=DIR", help="run this function from a working tree"
     )
+    parser.add_argument("--rate-limits", action="store_true", help="refuse who calls too often, as Appwrite does")
     parser.add_argument("--ready-file", type=Path, help="where to write the endpoint and key once they work")
     options = parser.parse_args(arguments)
     sources = {name: Path(folder).resolve() for name, _, folder in (item.partition("=") for item in options.source)}
@@ -46,6 +47,7 @@ def serve(arguments: list[str]) -> int:
         print(f"Cannot start on {options.host}:{options.port} with {options.data}: {error}", file=sys.stderr)  # noqa: T201
         return 1
     server = app.state.server
+    server.limits.enforced = options.rate_limits
     server.endpoint = f"http://{options.host}:{listener.getsockname()[1]}/v1"
     ready = {"endpoint": server.endpoint, "project": server.project_id, "key": server.keys.owner_key()}
     # Without it a small answer on a kept connection waits 40 ms for the client's acknowledgement.

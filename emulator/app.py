@@ -30,6 +30,7 @@ from emulator.errors import AppwriteError
 from emulator.events import Bus
 from emulator.executor import Executor
 from emulator.keys import Keys
+from emulator.limits import Counters, limited
 from emulator.routes import ROUTES
 from emulator.routing import PREFIX, Router
 from emulator.schema import Schema
@@ -50,7 +51,7 @@ class App:
 
     def __init__(self, server: Server) -> None:
         self.state = State(server)
-        self._router = Router((*ROUTES, *unserved.ROUTES))
+        self._router = Router((*limited(ROUTES, server.limits), *unserved.ROUTES))
         self._hub = realtime.Hub(server)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,6 +111,7 @@ def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None 
         db.declare(tables)
     server = Server(db, Bus(), Keys(db, project_id), Schema(db), project_id, data_dir, sources=sources or {})
     files.remove_leftovers(server)
+    server.limits = Counters()
     server.executor = Executor(server)
     server.on_start.append(server.executor.start)
     server.on_stop.append(server.executor.stop)

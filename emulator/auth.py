@@ -8,7 +8,7 @@ import hashlib
 import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import jwt
 from starlette.requests import HTTPConnection, Request
@@ -17,8 +17,8 @@ from emulator import clock, origins
 from emulator.database import Database, pack, unpack
 from emulator.errors import AppwriteError
 from emulator.foreign import read_json
-from emulator.keys import Keys
-from emulator.server import server_of
+from emulator.keys import ALL_SCOPES, Keys
+from emulator.server import Server, server_of
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS users (
@@ -41,6 +41,8 @@ CREATE TABLE IF NOT EXISTS memberships (
 );
 CREATE INDEX IF NOT EXISTS memberships_by_user ON memberships (user_id);
 """
+
+CONSOLE = "console"  # the project whose users operate the server
 
 _EVERYBODY = frozenset(
     {"public", "home", "sessions.write", "locale.read", "avatars.read", "execution.write", "executions.write"}
@@ -92,16 +94,22 @@ async def authenticate(request: Request) -> Caller:
     Raises project_not_found, user_api_key_and_session_set, user_jwt_invalid, user_unauthorized (unknown key),
     user_blocked, general_unknown_origin.
     """
-    return identify(request)
+    found = request.scope.get("caller")  # a limited route has asked before its handler does
+    if found is None:
+        found = request.scope["caller"] = identify(request)
+    return cast("Caller", found)
 
 
 def identify(connection: HTTPConnection) -> Caller:
     """The caller of an HTTP request or of a socket's handshake; raises as `authenticate` does."""
     server = server_of(connection)
     headers = connection.headers
-    project = headers.get("x-appwrite-project") or connection.query_params.get("project", "")
+    project = project_of(connection)
     if project != server.project_id:
         raise AppwriteError("project_not_found", f"Project with the requested ID '{project}' could not be found.")
+    if headers.get("x-appwrite-mode") == "admin":
+        origins.require_known(headers.get("origin", ""))
+        return caller_of_operator(server, session_value(connection, CONSOLE)) or GUEST
     key = headers.get("x-appwrite-key", "")
     session = session_value(connection, project)
     if key:
@@ -114,6 +122,11 @@ def identify(connection: HTTPConnection) -> Caller:
     if token:
         return caller_of_jwt(server.db, server.keys, token)
     return (caller_of_session(server.db, session) if session else None) or GUEST
+
+
+def project_of(connection: HTTPConnection) -> str:
+    """The project a client names; "" for none."""
+    return connection.headers.get("x-appwrite-project") or connection.query_params.get("project", "")
 
 
 def session_value(connection: HTTPConnection, project: str) -> str:
@@ -158,6 +171,12 @@ def caller_of_session(db: Database, value: str) -> Caller | None:
         (hash_secret(secret), user_id, clock.now_text()),
     )
     return None if row is None else _user_caller(db, row, row["session_id"])
+
+
+def caller_of_operator(server: Server, value: str) -> Caller | None:
+    """An operator at work in the project, who may do everything; None without a session of the console."""
+    operator = caller_of_session(server.console.db, value) if server.console is not None and value else None
+    return None if operator is None else Caller("key", frozenset(), ALL_SCOPES, operator.identity)
 
 
 def caller_of_jwt(db: Database, keys: Keys, token: str) -> Caller:

@@ -17,6 +17,7 @@ from emulator.schema import Schema
 
 if TYPE_CHECKING:
     from emulator.executor import Executor  # it holds the server itself
+    from emulator.limits import Counters
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Server:
     """What a handler may use; `server_of(request)` finds it.
 
     `endpoint`: the public URL ending in /v1, known once the port is open. `sources`: function id -> working tree
-    that stands in for its active deployment. `on_start`, `on_stop`: run by the event loop in order, and in reverse.
+    that stands in for its active deployment. `console`: the project whose users operate this one. `on_start`, `on_stop`: run by the event loop in order, and in reverse.
     """
 
     db: Database
@@ -38,6 +39,8 @@ class Server:
     on_start: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     on_stop: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     executor: Executor = field(init=False)
+    limits: Counters = field(init=False)
+    console: Server | None = None
     blobs: Blobs = field(init=False)
     uploads: Uploads = field(init=False, default_factory=Uploads)
 

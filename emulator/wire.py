@@ -62,12 +62,15 @@ def response_format(request: Request) -> tuple[int, ...]:
 
 async def json_body(request: Request) -> Body:
     """The request's JSON object; what cannot be read as one counts as empty, as PHP does it."""
-    raw = await _limited_body(request)
-    try:
-        body = read_json(raw)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+    if "json" not in request.scope:  # the stream can be read once
+        raw = await _limited_body(request)
+        try:
+            body = read_json(raw)
+        except ValueError:
+            body = {}
+        request.scope["json"] = body if isinstance(body, dict) else {}
+    read: Body = request.scope["json"]
+    return read
 
 
 async def _limited_body(request: Request) -> bytes:
