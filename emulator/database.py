@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,29 @@ class Database:
         run = self.connection.execute
         run("PRAGMA busy_timeout = 5000")  # first: the next lines already need the file another process may hold
         run("PRAGMA journal_mode = WAL")  # readers (a backup, a curious person) never block the writer
-        # A killed process loses nothing with NORMAL; only a power cut can lose the last moments, and never corrupts.
+        # What was committed survives the end of this process however it comes: the system has it. NORMAL lets the
+        # system bring the log to the disk, so only a power cut can lose the last moments, and never corrupts; FULL
+        # would wait for the disk at every write, which costs most of the writes a second. See docs/decisions.md.
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA temp_store = MEMORY")
 
     def declare(self, statements: str) -> None:
-        """Run a module's `CREATE TABLE IF NOT EXISTS` statements."""
+        """Run a module's `CREATE TABLE IF NOT EXISTS` statements; a folder made by an older version gets what is new.
+
+        So a column that was added after the first version needs a default, or may be NULL. Raises sqlite3.Error.
+        """
+        with contextlib.closing(sqlite3.connect(":memory:")) as wanted:
+            wanted.executescript(statements)
+            tables = wanted.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+            for (table,) in tables:
+                present = {row["name"] for row in self.all(f"PRAGMA table_info({table})")}
+                for _, name, kind, required, default, _ in wanted.execute(f"PRAGMA table_info({table})"):
+                    if present and name not in present:
+                        rule = ("" if default is None else f" DEFAULT {default}") + (" NOT NULL" if required else "")
+                        self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}{rule}")
         self.connection.executescript(statements)
 
-    @contextmanager
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; inside another transaction it is part of that one."""
         if self.connection.in_transaction:
@@ -40,10 +54,32 @@ class Database:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield self.connection
+            self.connection.execute("COMMIT")
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            if self.connection.in_transaction:  # SQLite itself has rolled back where the disk is full
+                self.connection.execute("ROLLBACK")
             raise
-        self.connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Whatever is written inside can be read inside, and is undone at the end."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Inside a transaction: all of this part or none of it."""
+        self.connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK TO part")
+            self.connection.execute("RELEASE part")
+            raise
+        self.connection.execute("RELEASE part")
 
     def one(self, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> sqlite3.Row | None:
         """The first row of the answer, or None."""
