@@ -14,13 +14,17 @@ help: ## list the commands
 demo: .venv/ready ## a script in, a finished mp4 out, live progress shown
 	@$(RUN) make --script examples/volcano.txt --title "How volcanoes work" --out out/demo.mp4
 
-test: .venv/ready node-modules lint types unit ## all checks
+test: .venv/ready node-modules system-packages lint types unit ## all checks
 
 setup: .venv/ready ## install everything, do nothing else
 
 .venv/ready: requirements.lock pyproject.toml scripts/bootstrap.sh
 	@scripts/bootstrap.sh $(PYTHON)
 	@touch $@
+
+.PHONY: system-packages
+system-packages:
+	@scripts/system_packages.sh
 
 .PHONY: node-modules
 node-modules:
