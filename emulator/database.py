@@ -56,7 +56,7 @@ class Database:
             yield self.connection
             self.connection.execute("COMMIT")
         except BaseException:
-            if self.connection.in_transaction:  # SQLite itself has rolled back where the disk is full
+            with contextlib.suppress(sqlite3.OperationalError):  # SQLite itself has rolled back where the disk is full
                 self.connection.execute("ROLLBACK")
             raise
 

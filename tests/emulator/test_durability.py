@@ -138,7 +138,8 @@ def write_and_kill(server: Running, session: str, journal: Journal, name: str, c
 
 def check_rows(server: Running, session: str, journal: Journal) -> None:
     """Every row has its last acknowledged state, or the one being written; none is half-made, all are listed."""
-    mine, found = TablesDB(server.client(session=session)), {}
+    mine = TablesDB(server.client(session=session))
+    found: dict[str, dict[str, Any]] = {}
     while True:
         after = [Query.cursor_after(list(found)[-1])] if found else []
         page = mine.list_rows("kept", "note", [Query.limit(500), *after]).rows
@@ -153,7 +154,8 @@ def check_rows(server: Running, session: str, journal: Journal) -> None:
 
 def check_files(server: Running, session: str, journal: Journal) -> set[str]:
     """Acknowledged files are whole, all files are of whole bytes; returns the files that lack chunks."""
-    mine, found = Storage(server.client(session=session)), {}
+    mine = Storage(server.client(session=session))
+    found: dict[str, Any] = {}
     while True:
         after = [Query.cursor_after(list(found)[-1])] if found else []
         page = mine.list_files("kept", [Query.limit(500), *after]).files
