@@ -1,4 +1,4 @@
-"""`python -m emulator`: start the server on a data folder, or make another API key in it."""
+"""`python -m emulator`: start the server on a data folder, or make another API key or operator in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from pathlib import Path
 import uvicorn
 
 from emulator.app import App, create_app
+from emulator.auth import CONSOLE
+from emulator.console import make_operator
 from emulator.database import Database
+from emulator.errors import AppwriteError
 from emulator.keys import ALL_SCOPES, Keys
 
 
@@ -21,6 +24,8 @@ def main() -> int:
     """Parse the command line and run; returns the exit status."""
     if sys.argv[1:2] == ["key"]:
         return make_key(sys.argv[2:])
+    if sys.argv[1:2] == ["operator"]:
+        return add_operator(sys.argv[2:])
     return serve(sys.argv[1:])
 
 
@@ -118,6 +123,27 @@ def make_key(arguments: list[str]) -> int:
     db = Database(options.data / "emulator.sqlite")
     print(Keys(db, "").create(options.name, scopes))  # noqa: T201 - the contract of this command
     db.close()
+    return 0
+
+
+def add_operator(arguments: list[str]) -> int:
+    """Print the new password of an operator, who is made where there is none; works beside a running server."""
+    parser = argparse.ArgumentParser(prog="python -m emulator operator", description="Let somebody sign in.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of a server that was started before")
+    parser.add_argument("--email", required=True, help="with which the operator signs in, from this machine only")
+    options = parser.parse_args(arguments)
+    folder = options.data / CONSOLE
+    if not folder.is_dir():
+        print(f"{options.data} is not the folder of a server that was started before.", file=sys.stderr)  # noqa: T201
+        return 2
+    db = Database(folder / "emulator.sqlite")
+    try:
+        print(make_operator(db, options.email))  # noqa: T201 - the contract of this command
+    except AppwriteError as error:
+        print(error.message, file=sys.stderr)  # noqa: T201
+        return 2
+    finally:
+        db.close()
     return 0
 
 

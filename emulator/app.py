@@ -15,10 +15,12 @@ from emulator import (
     accounts,
     auth,
     buckets,
+    console,
     executions,
     files,
     functions,
     origins,
+    proxy,
     realtime,
     teams,
     tokens,
@@ -38,12 +40,23 @@ from emulator.server import Server
 
 log = logging.getLogger(__name__)
 
+# served in every project, the console too
+_ANYWHERE = [route for route in ROUTES if route[1] in ("/ping", "/health/version")]
+
 
 @dataclass
 class State:
     """What Starlette's `request.app.state` gives."""
 
     server: Server
+
+
+@dataclass
+class Console:
+    """The project `console`: what stands for the application in its requests, and its routes."""
+
+    state: State
+    router: Router
 
 
 class App:
@@ -53,6 +66,11 @@ class App:
         self.state = State(server)
         self._router = Router((*limited(ROUTES, server.limits), *unserved.ROUTES))
         self._hub = realtime.Hub(server)
+        assert server.console is not None
+        # what Appwrite serves and the console here does not is 501, not 404
+        elsewhere = ((method, path, unserved.refuse) for method, path, _ in (*ROUTES, *unserved.ROUTES))
+        served = Router((*elsewhere, *_ANYWHERE, *limited(console.ROUTES, server.limits)))
+        self._console = Console(State(server.console), served)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
@@ -80,8 +98,11 @@ class App:
             await socket.close()
 
     async def _answer(self, request: Request) -> Response:
+        router = self._router
+        if auth.project_of(request) == auth.CONSOLE:
+            request.scope["app"], router = self._console, self._console.router
         try:
-            handler, request.scope["path_params"] = self._router.match(request.method, request.scope["path"])
+            handler, request.scope["path_params"] = router.match(request.method, request.scope["path"])
             return await handler(request)
         except AppwriteError as error:
             return wire.failure(error)
@@ -98,7 +119,8 @@ class App:
         await receive()
         for stop in reversed(server.on_stop):
             await stop()
-        server.db.close()
+        for each in (server, self._console.state.server):
+            each.db.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -106,12 +128,13 @@ def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None 
     """Open (or make) the data folder and build the application on it."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(data_dir / "emulator.sqlite")
-    parts = (auth, accounts, teams, functions, executions, buckets, files, tokens)
+    parts = (auth, accounts, teams, functions, executions, buckets, files, tokens, proxy)
     for tables in (part.TABLES for part in parts):
         db.declare(tables)
     server = Server(db, Bus(), Keys(db, project_id), Schema(db), project_id, data_dir, sources=sources or {})
     files.remove_leftovers(server)
     server.limits = Counters()
+    server.console = console.open_console(data_dir, project_id)
     server.executor = Executor(server)
     server.on_start.append(server.executor.start)
     server.on_stop.append(server.executor.stop)

@@ -25,7 +25,8 @@ class Server:
     """What a handler may use; `server_of(request)` finds it.
 
     `endpoint`: the public URL ending in /v1, known once the port is open. `sources`: function id -> working tree
-    that stands in for its active deployment. `console`: the project whose users operate this one. `on_start`, `on_stop`: run by the event loop in order, and in reverse.
+    that stands in for its active deployment. `console`: the project whose users operate this one.
+    `on_start`, `on_stop`: run by the event loop in order, and in reverse.
     """
 
     db: Database

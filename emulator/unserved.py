@@ -64,6 +64,10 @@ POST /functions/{}/deployments/vcs
 DELETE,GET /functions/{}/deployments/{}
 GET /functions/{}/deployments/{}/download
 PATCH /functions/{}/deployments/{}/status
+POST /proxy/rules/api
+POST /proxy/rules/redirect
+POST /proxy/rules/site
+PATCH /proxy/rules/{}/verification
 GET /tablesdb/specifications
 GET,POST /tablesdb/transactions
 DELETE,GET,PATCH /tablesdb/transactions/{}
