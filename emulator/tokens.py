@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS file_tokens (
 );
 """
 ENDLESS_S = 100 * 365 * 86400  # a token without an end
+ACCESS_NOTED_MS = 86_400_000  # the use of a token is noted once a day: a film is read in many parts
 _TOKENS = View("file_tokens", {"expire": ("expire", "datetime"), "accessedAt": ("accessed_at", "string")}, ("id",))
 
 
@@ -79,9 +80,15 @@ def opens(server: Server, secret: str, file: sqlite3.Row) -> bool:
     except jwt.InvalidTokenError:
         return False
     token = server.db.one("SELECT * FROM file_tokens WHERE id = ?", (claims.get("tokenId", ""),))
+    now = clock.now_text()
     if token is None or token["file_sequence"] != file["sequence"]:
         return False
-    return token["expire"] is None or token["expire"] > clock.now_text()
+    if token["expire"] is not None and token["expire"] <= now:
+        return False
+    if token["accessed_at"] < clock.text(clock.milliseconds(now) - ACCESS_NOTED_MS):
+        with server.db.transaction() as connection:
+            connection.execute("UPDATE file_tokens SET accessed_at = ? WHERE id = ?", (now, token["id"]))
+    return True
 
 
 def _find(server: Server, token_id: str) -> sqlite3.Row:
