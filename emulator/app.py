@@ -22,6 +22,7 @@ from emulator import (
     origins,
     proxy,
     realtime,
+    staging,
     teams,
     tokens,
     unserved,
@@ -128,7 +129,7 @@ def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None 
     """Open (or make) the data folder and build the application on it."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(data_dir / "emulator.sqlite")
-    parts = (auth, accounts, teams, functions, executions, buckets, files, tokens, proxy)
+    parts = (auth, accounts, teams, functions, executions, buckets, files, tokens, proxy, staging)
     for tables in (part.TABLES for part in parts):
         db.declare(tables)
     server = Server(db, Bus(), Keys(db, project_id), Schema(db), project_id, data_dir, sources=sources or {})

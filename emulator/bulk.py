@@ -8,92 +8,70 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emulator import row_store, wire
-from emulator.access import Access, fetch
-from emulator.auth import Caller
-from emulator.errors import AppwriteError, invalid_argument
-from emulator.queries import Plan, compile_plan, parse
-from emulator.row_requests import begin_write, changes_in, missing_data
+from emulator.access import Access
+from emulator.errors import invalid_argument
+from emulator.operations import BULK_MAX, Operation, require_bulk
+from emulator.row_requests import begin_write, changes_in, missing_data, write
 from emulator.wire import Body
-
-BULK_MAX = 100
 
 
 def create(access: Access, body: Body) -> Response:
     """POST .../rows with a list: up to 100 new rows, all or none."""
-    _require_bulk(access.caller)
-    items = body.get("rows", body.get("documents"))
-    if not items:
-        raise missing_data(access.family)
-    if not isinstance(items, list) or len(items) > BULK_MAX or not all(isinstance(item, dict) for item in items):
-        raise invalid_argument(f"{access.family.row}s", f"Value must be a list of at most {BULK_MAX} objects")
-    rows = [
-        row_store.new_row(
-            access, wire.new_id(item, "$id"), item, row_store.granted_in(access.caller, item, "$permissions") or []
-        )
-        for item in items
-    ]
-    row_store.insert_rows(access, rows)
-    return _many(access, "create", rows, 201)
+    require_bulk(access.caller)
+    items = rows_in(access, body.get("rows", body.get("documents")))
+    return _many(access, Operation("bulkCreate", data=items), body, 201)
 
 
 async def update(request: Request) -> Response:
     """PATCH .../rows: change every row that fits the queries; with a key only."""
     access, body = await begin_write(request)
-    _require_bulk(access.caller)
+    require_bulk(access.caller)
     data, granted = changes_in(access, body)
-    with access.db.transaction():
-        before = fetch(access, _bulk_plan(access, body))
-        rows = [row_store.merge(access, row, data, granted) for row in before]
-        for old, new in zip(before, rows, strict=True):
-            row_store.store_changed(access, old, new)
-    return _many(access, "update", rows)
+    operation = Operation("bulkUpdate", data=data, permissions=granted, queries=queries_in(body))
+    return _many(access, operation, body)
 
 
 async def upsert(request: Request) -> Response:
     """PUT .../rows: replace or create up to 100 rows; with a key only."""
     access, body = await begin_write(request)
-    _require_bulk(access.caller)
-    items = body.get(f"{access.family.row}s")
-    if not isinstance(items, list) or not items:
-        raise missing_data(access.family)
-    if len(items) > BULK_MAX or not all(isinstance(item, dict) for item in items):
-        raise invalid_argument(f"{access.family.row}s", f"Value must be a list of at most {BULK_MAX} objects")
-    with access.db.transaction():
-        rows = [
-            row_store.replace_or_create(
-                access, wire.new_id(item, "$id"), item, row_store.granted_in(access.caller, item, "$permissions")
-            )
-            for item in items
-        ]
-    return _many(access, "upsert", rows)
+    require_bulk(access.caller)
+    return _many(access, Operation("bulkUpsert", data=rows_in(access, body.get(f"{access.family.row}s"))), body)
 
 
 async def delete(request: Request) -> Response:
     """DELETE .../rows: remove every row that fits the queries; with a key only."""
     access, body = await begin_write(request)
-    _require_bulk(access.caller)
-    with access.db.transaction():
-        rows = fetch(access, _bulk_plan(access, body))
-        row_store.delete_rows(access, rows)
-    return _many(access, "delete", rows)
+    require_bulk(access.caller)
+    return _many(access, Operation("bulkDelete", queries=queries_in(body)), body)
 
 
-def _bulk_plan(access: Access, body: Body) -> Plan:
+def rows_in(access: Access, items: object) -> list[Body]:
+    """Up to 100 rows of a request, each with its `$id` and its checked `$permissions`.
+
+    Raises row_missing_data, general_argument_invalid.
+    """
+    if not items:
+        raise missing_data(access.family)
+    if not isinstance(items, list) or len(items) > BULK_MAX or not all(isinstance(item, dict) for item in items):
+        raise invalid_argument(f"{access.family.row}s", f"Value must be a list of at most {BULK_MAX} objects")
+    return [
+        {
+            **item,
+            "$id": wire.new_id(item, "$id"),
+            "$permissions": row_store.granted_in(access.caller, item, "$permissions"),
+        }
+        for item in items
+    ]
+
+
+def queries_in(body: Body) -> list[str]:
+    """The queries that say which rows, as they are written. Raises general_argument_invalid."""
     written = body.get("queries") or []
     if not isinstance(written, list) or not all(isinstance(each, str) for each in written):
         raise invalid_argument("queries", "Value must be a list of queries.")
-    queries = parse(written)
-    plan = compile_plan(access.table, queries)
-    if all(query.method != "limit" for query in queries):
-        plan.limit = -1  # SQLite's word for all
-    return plan
+    return written
 
 
-def _many(access: Access, action: str, rows: list[dict[str, Any]], status: int = 200) -> Response:
-    shown = [access.publish(action, row) for row in rows]
+def _many(access: Access, operation: Operation, body: Body, status: int = 200) -> Response:
+    shown: list[dict[str, Any]] = write(access, operation, body)
     return wire.reply({"total": len(shown), f"{access.family.row}s": shown}, status)
-
-
-def _require_bulk(caller: Caller) -> None:
-    if not caller.is_key:
-        raise AppwriteError("general_unauthorized_scope", "Bulk operations need an API key.")

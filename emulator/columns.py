@@ -193,7 +193,7 @@ class Column:
 
 def shown_number(value: float | None) -> float | int | None:
     """A float without a fraction is shown as an integer, as PHP's JSON does."""
-    return int(value) if value is not None and value.is_integer() and abs(value) < 2**53 else value
+    return int(value) if value is not None and float(value).is_integer() and abs(value) < 2**53 else value
 
 
 _TYPE_NAMES = {"float": "double", "email": "string", "url": "string", "ip": "string", "enum": "string"}

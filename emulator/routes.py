@@ -18,6 +18,7 @@ from emulator import (
     tables,
     teams,
     tokens,
+    transactions,
     users,
     wire,
 )
@@ -52,6 +53,12 @@ _ROW = _TABLE + "/rows/{row}"
 
 # Paths of /tablesdb; each is served below /databases too, in the words of that family.
 _TWO_FAMILIES: list[tuple[str, str, wire.Handler]] = [
+    ("POST", "/tablesdb/transactions", transactions.create),
+    ("GET", "/tablesdb/transactions", transactions.list_all),
+    ("GET", "/tablesdb/transactions/{transaction}", transactions.get),
+    ("PATCH", "/tablesdb/transactions/{transaction}", transactions.update),
+    ("DELETE", "/tablesdb/transactions/{transaction}", transactions.delete),
+    ("POST", "/tablesdb/transactions/{transaction}/operations", transactions.create_operations),
     ("POST", "/tablesdb", tables.create_database),
     ("GET", "/tablesdb", tables.list_databases),
     ("GET", _DATABASE, tables.get_database),

@@ -1,15 +1,18 @@
-"""What the routes that write rows share: the caller's access and the parts of the request."""
+"""What the routes that write rows share: the caller's access, the parts of the request, and the writing."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 
-from emulator import wire
+from emulator import staging, wire
 from emulator.access import Access
 from emulator.auth import authenticate
 from emulator.errors import AppwriteError, invalid_argument
 from emulator.families import Family, family_of
 from emulator.foreign import read_json
+from emulator.operations import EVENTS, Operation, perform
 from emulator.row_store import granted_in
 from emulator.wire import Body
 
@@ -19,9 +22,19 @@ async def begin_write(request: Request) -> tuple[Access, Body]:
     caller = await authenticate(request)
     caller.require_scope(*family_of(request).scopes("row", "write"))
     body = await wire.json_body(request)
-    if body.get("transactionId"):
-        raise AppwriteError("general_not_implemented", "Transactions are not served by this server.", 501)
     return Access.of(request, caller), body
+
+
+def write(access: Access, operation: Operation, body: Body) -> list[dict[str, Any]]:
+    """Do it at once and tell the listeners, or keep it in the transaction the body names; the rows as shown.
+
+    Raises as `perform` and `staging.stage` do.
+    """
+    if transaction_id := body.get("transactionId"):
+        return [access.show(row) for row in staging.stage(access, operation, transaction_id)]
+    with access.db.transaction():
+        rows = perform(access, operation)
+    return [access.publish(EVENTS[operation.action], row) for row in rows]
 
 
 def data_in(family: Family, body: Body) -> Body:

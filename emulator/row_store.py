@@ -9,8 +9,8 @@ from typing import Any
 from emulator import clock, permissions
 from emulator.access import Access, unauthorized
 from emulator.auth import Caller
-from emulator.columns import Column, ValueRefused
-from emulator.database import pack
+from emulator.columns import Column, ValueRefused, shown_number
+from emulator.database import pack, quote
 from emulator.errors import AppwriteError
 from emulator.families import Family
 from emulator.schema import Table
@@ -95,7 +95,7 @@ def store_changed(access: Access, before: Mapping[str, Any], row: dict[str, Any]
     for key in different:
         column = access.table.by_key.get(key)
         values.append(pack(row[key]) if key == "$permissions" else column.to_sql(row[key]) if column else row[key])
-    sets = ", ".join(f'"{key}" = ?' for key in different)
+    sets = ", ".join(f"{quote(key)} = ?" for key in different)
     with access.db.transaction() as connection:
         try:
             connection.execute(
@@ -106,6 +106,20 @@ def store_changed(access: Access, before: Mapping[str, Any], row: dict[str, Any]
         if "$permissions" in different:
             connection.execute(f"DELETE FROM {access.table.readers} WHERE row = ?", (row["$sequence"],))
             _write_readers(connection, access.table, row)
+
+
+def store_number(access: Access, row: Mapping[str, Any], column: Column, value: float) -> dict[str, Any]:
+    """Write one number, whatever the column's own limits are; returns the changed row. Raises row_already_exists."""
+    changed = {**row, column.key: shown_number(value), "$updatedAt": clock.after(row["$updatedAt"])}
+    with access.db.transaction() as connection:
+        try:
+            connection.execute(
+                f'UPDATE {access.table.storage} SET {quote(column.key)} = ?, "$updatedAt" = ? WHERE "$sequence" = ?',
+                (value, changed["$updatedAt"], row["$sequence"]),
+            )
+        except sqlite3.IntegrityError:
+            raise access.family.already_exists("row", row["$id"]) from None
+    return changed
 
 
 def replace_or_create(access: Access, row_id: str, data: Body, granted: list[str] | None) -> dict[str, Any]:

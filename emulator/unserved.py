@@ -49,9 +49,6 @@ POST /account/tokens/phone
 POST,PUT /account/verifications/email
 POST,PUT /account/verifications/email/otp
 POST,PUT /account/verifications/phone
-GET,POST /databases/transactions
-DELETE,GET,PATCH /databases/transactions/{}
-POST /databases/transactions/{}/operations
 POST /databases/{}/collections/{}/attributes/relationship
 PATCH /databases/{}/collections/{}/attributes/relationship/{}
 POST /databases/{}/collections/{}/documents/query
@@ -69,9 +66,6 @@ POST /proxy/rules/redirect
 POST /proxy/rules/site
 PATCH /proxy/rules/{}/verification
 GET /tablesdb/specifications
-GET,POST /tablesdb/transactions
-DELETE,GET,PATCH /tablesdb/transactions/{}
-POST /tablesdb/transactions/{}/operations
 POST /tablesdb/{}/failovers
 GET,POST /tablesdb/{}/migrations
 DELETE,GET /tablesdb/{}/migrations/{}

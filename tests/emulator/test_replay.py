@@ -22,10 +22,7 @@ GROUPS = (
 )  # fmt: skip
 
 _SCRYPT = "passwords are kept with scrypt, which Python brings along; the answer says so instead of argon2"
-_TRANSACTIONS = "transactions are not served"
 _SPATIAL = "queries by distance are not served"
-_OWN_MAXIMUM = "an increment keeps the column's own maximum, so what follows counts from a lower value"
-_ENCRYPT = "the real server shows encrypt null for the newer text columns in this one list only"
 _PHP_TIME = "times are read as ISO 8601, not by PHP's grammar of words such as yesterday"
 
 _UNCOMPRESSED = "files are kept as they are, so both sizes are equal"
@@ -41,35 +38,13 @@ DEVIATIONS: dict[str, dict[str, str]] = {
         "server: users list": _SCRYPT,
         "server: users labels": _SCRYPT,
     },
-    "databases-schema": {"list attributes (wait until all are available)": _ENCRYPT},
     "databases-queries": {"distance": _SPATIAL},
-    "databases-writes": {
-        "decrement": _OWN_MAXIMUM,
-        "increment float": _OWN_MAXIMUM,
-        "transaction create (alice)": _TRANSACTIONS,
-        "transaction operations": _TRANSACTIONS,
-        "read v1 in transaction": _TRANSACTIONS,
-        "transaction commit": _TRANSACTIONS,
-        "read v1 after commit": _TRANSACTIONS,
-        "read tx1": _TRANSACTIONS,
-        "commit again": _TRANSACTIONS,
-        "transaction 3 create": _TRANSACTIONS,
-        "tx3 rollback": _TRANSACTIONS,
-    },
     "storage": {"enc upload": _UNCOMPRESSED},
     "functions": {"function create": _DEPLOYED, "function with event + any execute": _DEPLOYED},
-    "tables-schema": {"list attributes (wait until all are available)": _ENCRYPT},
     "tables-validation": {"bad datetime": _PHP_TIME},
     "tables-queries": {
         "distance": _SPATIAL,
         "list as server key": "one row fewer: the one with a time in words was refused",
-    },
-    "tables-writes": {
-        "update with transactionId": _TRANSACTIONS,
-        "transaction 2 create": _TRANSACTIONS,
-        "tx2 commit (conflict?)": _TRANSACTIONS,
-        "transaction 3 create": _TRANSACTIONS,
-        "tx3 rollback": _TRANSACTIONS,
     },
     "realtime": {
         "alice: files, teams, memberships channels": "PHP sends the empty map of a team's prefs as a list in events",
