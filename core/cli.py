@@ -328,7 +328,8 @@ def sweep(
 
     with connected(data) as connection:
         connection.operator()
-        parts, choices = build_parts(connection.settings), build_choices(connection.settings)
+        parts = build_parts(connection.settings)
+        choices = build_choices(connection.settings, parts.files)
         while True:
             out.print(f"Looked at {look(parts, choices)} videos.")
             if every is None:

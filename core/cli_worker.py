@@ -51,7 +51,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     """Take jobs until SIGTERM or SIGINT; what an earlier run left behind is handed out again first."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("urllib3").setLevel(logging.WARNING)  # its lines hold whole addresses
-    parts, choices = build_parts(settings), build_choices(settings)
+    parts = build_parts(settings)
+    choices = build_choices(settings, parts.files)
     app = build_app(settings, lambda: sweep(parts, choices, after_restart=True))
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])

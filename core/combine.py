@@ -17,7 +17,7 @@ from core.identity import digest
 from core.ports import ClipEngine, Engines, FilmBrief, Job, Parts, Shot, Sound, Voice, Word
 from core.progress import Reporter
 from core.render import SceneInputs, caption_text, inputs_of, picture_engine, span_of, voice_of
-from core.schema import UPLOADS, bucket
+from core.schema import FILMS, UPLOADS
 from core.status import SceneStatus, VideoStatus
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ def _brief(
         language=options.language,
         captions=tuple(text for text in burnt if text),
         poster=takes[0].shot.picture,
-        max_bytes=int(bucket("final_videos")["maximumFileSize"]),
+        max_bytes=parts.files.max_bytes(FILMS),
     )
 
 

@@ -270,6 +270,10 @@ class StoredFile:
 class Files(Protocol):
     """Files by bucket and id; readable by their owner alone."""
 
+    def max_bytes(self, bucket_id: str) -> int:
+        """The largest file the bucket takes: what its server allowed, which may be less than the schema asks."""
+        ...
+
     def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str) -> StoredFile:
         """Send a file whole; a partial one of an earlier try is deleted first, a complete one is left as it is."""
         ...

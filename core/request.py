@@ -12,7 +12,7 @@ from typing import Any
 from core.captions import CAPTION_STYLES
 from core.documents import ASPECTS, SHORT_SIDES, Canvas, Options
 from core.errors import InvalidInputError
-from core.schema import VIDEOS, bucket, column_size
+from core.schema import FILMS, VIDEOS, bucket, column_size
 from core.text import estimate_seconds, speakable, split
 
 MIN_SCRIPT_CHARS = 60
@@ -20,6 +20,10 @@ PACE_RANGE = (0.8, 1.4)  # how far the speed may be bent to meet a wished length
 _MARKUP = re.compile(r"<!doctype|<\s*(html|head|body|script|style|div|p|span|table|iframe)\b[^>]*>", re.IGNORECASE)
 _ENVELOPE = frozenset({"topic", "description", "script", "userId", "idempotency_key"})
 _OPTION_NAMES = frozenset(f.name for f in fields(Options))
+
+
+def _wanted_film_bytes() -> int:
+    return int(bucket(FILMS)["maximumFileSize"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Choices:
     speaks: Callable[[str], bool]  # whether there is a voice for a language
     topics: bool  # whether a model can turn a topic into a script
     scenes_max: int
+    film_bytes_max: Callable[[], int] = _wanted_film_bytes  # what storage takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,19 +154,18 @@ def options_of(raw: Mapping[str, Any], choices: Choices) -> Options:
     )
 
 
-def check_size(canvas: Canvas, seconds: float, scenes: int) -> None:
-    """Refuse a film that would not fit its bucket, before anything is rendered.
+def check_size(canvas: Canvas, seconds: float, scenes: int, limit: int) -> None:
+    """Refuse a film that would not fit the `limit` bytes of its bucket, before anything is rendered.
 
     Raises:
         InvalidInputError: code film_too_large, naming the setting.
     """
-    limit = int(bucket("final_videos")["maximumFileSize"])
     expected = canvas.film_bytes(seconds, 2 * scenes - 1)  # clips and the fades between them
     if expected > limit:
         raise InvalidInputError(
             f"The film would last about {seconds / 60:.0f} minutes and may weigh {expected // 10**6} MB, over the "
-            f"{limit // 10**6} MB of the bucket final_videos: choose a smaller `resolution`, shorten the script, or "
-            "raise maximumFileSize of that bucket in appwrite.json.",
+            f"{limit // 10**6} MB of the bucket {FILMS}: choose a smaller `resolution`, shorten the script, or "
+            "raise the largest file size of that bucket.",
             code="film_too_large",
             field="script",
         )
@@ -220,5 +224,5 @@ def validate(raw: object, choices: Choices) -> VideoRequest:
         )
     texts = [p.narration for p in pieces] if any(speakable(p.narration) for p in pieces) else [script]
     options = _paced(options, raw, texts)
-    check_size(options.canvas, estimate_seconds(texts, options.speed), len(texts))
+    check_size(options.canvas, estimate_seconds(texts, options.speed), len(texts), choices.film_bytes_max())
     return VideoRequest(topic, description, script, options)

@@ -15,7 +15,7 @@ from core.errors import InvalidInputError, MethodError, NotFoundError, RefusedEr
 from core.plan import plan
 from core.ports import Parts
 from core.request import Choices, validate
-from core.schema import SCENES, VIDEOS, database_id
+from core.schema import FILMS, SCENES, VIDEOS, database_id
 from core.status import VideoStatus
 from core.sweep import sweep
 
@@ -149,7 +149,7 @@ def _show(parts: Parts, _: Choices, call: Call, video_id: str) -> Answer:
     video = _own_video(parts, call, video_id)
     scenes = [_scene_body(s) for s in parts.store.scenes(video.id)]
     play = (
-        parts.files.play_url("final_videos", video.final_file_id, parts.settings.play_url_seconds)
+        parts.files.play_url(FILMS, video.final_file_id, parts.settings.play_url_seconds)
         if video.final_file_id
         else None
     )
@@ -172,7 +172,7 @@ def _film(parts: Parts, _: Choices, call: Call, video_id: str) -> Answer:
         raise RefusedError(
             f"The film is not ready: the video is {video.status}, {video.progress} %.", code="film_not_ready"
         )
-    url = parts.files.play_url("final_videos", video.final_file_id, parts.settings.play_url_seconds)
+    url = parts.files.play_url(FILMS, video.final_file_id, parts.settings.play_url_seconds)
     return Answer(302, location=url)
 
 

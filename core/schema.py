@@ -11,6 +11,7 @@ PATH = Path(__file__).resolve().parents[1] / "appwrite.json"
 
 VIDEOS, SCENES, ASSETS, CLAIMS, SETTINGS = "videos", "scenes", "assets", "claims", "settings"
 FUNCTION = "video_generation"
+FILMS = "final_videos"
 UPLOADS = "uploads"  # the only bucket clients write to: music and other things they bring
 
 BUCKET_OF = {  # kind of asset -> bucket
@@ -21,8 +22,8 @@ BUCKET_OF = {  # kind of asset -> bucket
     "clip": "scene_videos",
     "srt": "subtitles",
     "vtt": "subtitles",
-    "film": "final_videos",
-    "thumbnail": "final_videos",
+    "film": FILMS,
+    "thumbnail": FILMS,
 }
 
 

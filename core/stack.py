@@ -32,6 +32,7 @@ from core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SETUP_SCRIPT = ROOT / "scripts" / "setup_db.py"
+_SETUP_FILES = (SCHEMA_PATH, SETUP_SCRIPT, SETUP_SCRIPT.with_name("schema_plan.py"))
 SERVER, WORKER = "appwrite", "worker"  # names of the processes and of their logs
 _READY_SECONDS = 30.0
 _POLL_SECONDS = 0.02
@@ -260,7 +261,7 @@ class _Launch:
         values = {f.metadata["env"]: str(getattr(reached, f.name)) for f in fields(reached)}
         script = load_setup()
         variables = script.function_variables({name: value for name, value in values.items() if value})
-        made_from = digest(file_sha256(SCHEMA_PATH), file_sha256(SETUP_SCRIPT), variables)
+        made_from = digest(*(file_sha256(path) for path in _SETUP_FILES), variables)
         if made_from != self.known.get("schema"):
             client = AppwriteClient(reached.endpoint, reached.project_id, reached.api_key)
             try:

@@ -13,8 +13,9 @@ from core.engines.cards_palettes import PALETTES
 from core.engines.languages import speaks
 from core.engines.storyboard_text import TextStoryboard
 from core.errors import InvalidInputError
-from core.ports import Dispatcher, Engines, Job, Parts
+from core.ports import Dispatcher, Engines, Files, Job, Parts
 from core.request import Choices
+from core.schema import FILMS
 from core.settings import Settings
 
 ENGINES = ("cards",)
@@ -62,14 +63,16 @@ def build_parts(settings: Settings) -> Parts:
     return parts
 
 
-def build_choices(settings: Settings) -> Choices:
-    """What this deployment offers its users."""
+def build_choices(settings: Settings, files: Files | None = None) -> Choices:
+    """What this deployment offers its users; `files`: where the film's bucket is asked for its limit."""
+    limits = {} if files is None else {"film_bytes_max": lambda: files.max_bytes(FILMS)}
     return Choices(
         styles=tuple(PALETTES),
         engines=ENGINES,
         speaks=speaks,
         topics=False,  # no planner that needs a model is wired yet
         scenes_max=settings.scenes_max,
+        **limits,
     )
 
 

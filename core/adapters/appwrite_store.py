@@ -264,6 +264,12 @@ class AppwriteFiles:
         path = f"/storage/buckets/{bucket_id}/files"
         return f"{path}/{quote(file_id, safe='')}" if file_id else path
 
+    def max_bytes(self, bucket_id: str) -> int:
+        """See ports.Files. Needs a key with the scope buckets.read."""
+        what = f"bucket {bucket_id}"
+        bucket = with_retries(lambda: self._client.call("get", f"/storage/buckets/{bucket_id}"), what)
+        return int(bucket["maximumFileSize"])
+
     def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str) -> StoredFile:
         """See ports.Files.
 

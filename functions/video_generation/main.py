@@ -37,7 +37,8 @@ def settings_of(key: str) -> Settings:
 def wired(key: str) -> tuple[Parts, Choices]:
     """Parts and choices of one key: warm executions share connections until their key changes."""
     settings = settings_of(key)
-    return build_parts(settings), build_choices(settings)
+    parts = build_parts(settings)
+    return parts, build_choices(settings, parts.files)
 
 
 async def main(context: Any) -> Any:

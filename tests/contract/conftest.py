@@ -7,7 +7,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -51,6 +51,18 @@ def store(appwrite: Running) -> AppwriteStore:
 def files(appwrite: Running) -> AppwriteFiles:
     """Files in the embedded server."""
     return AppwriteFiles(client_of(appwrite))
+
+
+@pytest.fixture
+def make_key(appwrite: Running) -> Callable[..., str]:
+    """Makes an API key with these scopes; only the embedded server can be asked for one."""
+
+    def make(*scopes: str) -> str:
+        where = ("--data", str(appwrite.data), "--scopes", ",".join(scopes))
+        command = [sys.executable, "-m", "emulator", "key", *where]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    return make
 
 
 # ---- renderers

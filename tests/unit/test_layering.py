@@ -57,7 +57,7 @@ def allowed(importer: str, target: str) -> bool:
     if target.startswith("emulator"):
         return False
     if place in ("functions", "scripts"):
-        return target.startswith("core")
+        return target.split(".", maxsplit=1)[0] in ("core", place)
     goal = target.removeprefix("core.")
     if name.split(".")[0] in ABOVE or name.startswith("cli"):
         return True

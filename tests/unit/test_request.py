@@ -140,8 +140,8 @@ def test_captions_can_be_switched_with_a_boolean() -> None:
     assert validate({"script": SCRIPT, "captions": True}, CHOICES).options.captions == "highlight"
 
 
-def test_a_film_that_would_not_fit_its_bucket_names_the_setting() -> None:
-    assert "maximumFileSize" in refusal({"script": LONG, "speed": 0.5}).sentence
+def test_a_film_that_would_not_fit_its_bucket_names_the_bucket_and_its_limit() -> None:
+    assert "over the 300 MB of the bucket final_videos" in refusal({"script": LONG, "speed": 0.5}).sentence
 
 
 @given(

@@ -1,0 +1,3 @@
+"""Programs people run on their own servers."""
+
+from __future__ import annotations
