@@ -16,6 +16,7 @@ from bench.report import keep, show
 
 TOPICS = {  # the cheap ones first
     "cards": "processor time of a card and of a voice",
+    "emulator": "writes, reads, events, subscribers, memory and start of the embedded server",
     "events": "time from a write to its event, and writes per video",
     "create": "time to answer a creation, 20 clients at once",
     "memory": "peak memory of the local stack, 3 and 60 scenes",
