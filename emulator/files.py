@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from emulator import buckets, clock, permissions, wire
@@ -22,6 +19,7 @@ from emulator.chunks import Chunk, chunk_at, chunk_of
 from emulator.database import pack, unpack
 from emulator.errors import AppwriteError
 from emulator.events import file_event
+from emulator.forms import multipart
 from emulator.listing import View, page
 from emulator.media_types import media_type
 from emulator.server import Server, server_of
@@ -40,7 +38,6 @@ CREATE TABLE IF NOT EXISTS file_chunks (
 ) WITHOUT ROWID;
 """
 ACTIONS = ("read", "update", "delete")
-LARGEST_REQUEST = 12 * 1024 * 1024  # as a real server: more than any client's chunk
 _SELECT = (
     "SELECT files.*, (SELECT count(*) FROM file_chunks WHERE file_sequence = sequence) AS chunks_uploaded FROM files"
 )
@@ -81,8 +78,7 @@ async def create(request: Request) -> Response:
     bucket = buckets.find(server, request.path_params["bucketId"], caller)
     if not bucket.allows(caller, "create"):
         raise _unauthorized()
-    _refuse_too_long(request)
-    async with _form(request) as form:
+    async with multipart(request) as form:
         upload = _upload(request, form, caller)
         _check_against(bucket, upload)
         async with server.uploads.of(bucket.id, upload.file_id):
@@ -307,37 +303,6 @@ def _publish(server: Server, bucket: Bucket, caller: Caller, row: sqlite3.Row, a
 # The request
 
 
-@contextlib.asynccontextmanager
-async def _form(request: Request) -> AsyncIterator[FormData]:
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise AppwriteError("storage_file_empty", "Empty file passed to the endpoint: send it as multipart/form-data.")
-    try:
-        form = await MultiPartParser(request.headers, _limited(request), max_files=4, max_fields=200).parse()
-    except MultiPartException as error:
-        raise AppwriteError("general_bad_request", f"The form could not be read: {error.message}") from None
-    except ClientDisconnect:
-        raise AppwriteError("general_bad_request", "The client went away before the whole form was here.") from None
-    try:
-        yield form
-    finally:
-        await form.close()
-
-
-def _refuse_too_long(request: Request) -> None:
-    length = request.headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > LARGEST_REQUEST:
-        raise _too_long()
-
-
-async def _limited(request: Request) -> AsyncGenerator[bytes, None]:
-    received = 0
-    async for part in request.stream():
-        received += len(part)
-        if received > LARGEST_REQUEST:
-            raise _too_long()
-        yield part
-
-
 def _upload(request: Request, form: FormData, caller: Caller) -> _Upload:
     source = form.get("file")
     if not isinstance(source, UploadFile):
@@ -375,11 +340,6 @@ def _check_against(bucket: Bucket, upload: _Upload) -> None:
     if upload.chunk.size > bucket.maximum:
         sentence = f"The file has {upload.chunk.size:,} bytes; this bucket takes at most {bucket.maximum:,}."
         raise AppwriteError("storage_invalid_file_size", sentence)
-
-
-def _too_long() -> AppwriteError:
-    sentence = "A request holds at most 12 MiB; larger files are sent in chunks of 5 MiB."
-    return AppwriteError("storage_invalid_file_size", sentence)
 
 
 def _not_found() -> AppwriteError:
