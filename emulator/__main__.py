@@ -1,4 +1,4 @@
-"""`python -m emulator`: start the server on a data folder, or make another API key or operator in it."""
+"""`python -m emulator`: start the server on a data folder, make a key or an operator in it, or tell what it serves."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def main() -> int:
         return make_key(sys.argv[2:])
     if sys.argv[1:2] == ["operator"]:
         return add_operator(sys.argv[2:])
+    if sys.argv[1:2] == ["coverage"]:
+        return tell_coverage()
     return serve(sys.argv[1:])
 
 
@@ -98,6 +100,14 @@ def run(app: App, listener: socket.socket, ready: dict[str, str], ready_file: Pa
 
     app.state.server.on_start.append(announce)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def tell_coverage() -> int:
+    """Print the text of COVERAGE.md."""
+    from emulator.coverage import document
+
+    print(document(), end="")  # noqa: T201 - the contract of this command
+    return 0
 
 
 def write_private(path: Path, content: str) -> None:

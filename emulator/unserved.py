@@ -13,7 +13,7 @@ SERVICES = frozenset(
     {
         *("activities", "advisor", "apps", "assistant", "avatars", "backups", "console", "documentsdb", "domains"),
         *("embeddings", "graphql", "health", "locale", "messaging", "migrations", "mongo", "mysql", "oauth2"),
-        *("organization", "postgresql", "presences", "project", "projects", "proxy", "sites"),
+        *("organization", "postgresql", "presences", "project", "projects", "proxy", "reports", "sites"),
         *("vcs", "vectorsdb", "waf", "webhooks"),
     }
 )
@@ -38,9 +38,12 @@ PATCH /account/phone
 POST,PUT /account/recovery
 POST,PUT /account/recovery/otp
 POST /account/sessions/id-token
+GET /account/sessions/oauth2/{}
 PUT /account/sessions/magic-url
 PUT /account/sessions/phone
 PATCH /account/status
+POST /account/targets/push
+DELETE,PUT /account/targets/{}/push
 POST /account/tokens/email
 POST /account/tokens/magic-url
 GET /account/tokens/oauth2/{}
@@ -51,14 +54,18 @@ POST,PUT /account/verifications/email/otp
 POST,PUT /account/verifications/phone
 POST /databases/{}/collections/{}/attributes/relationship
 PATCH /databases/{}/collections/{}/attributes/relationship/{}
+PATCH /databases/{}/collections/{}/attributes/{}/relationship
 POST /databases/{}/collections/{}/documents/query
 GET /functions/runtimes
 GET /functions/specifications
 PATCH /functions/{}/deployment
 GET,POST /functions/{}/deployments
 POST /functions/{}/deployments/template
+POST /proxy/invalidations
 POST /functions/{}/deployments/vcs
 DELETE,GET /functions/{}/deployments/{}
+POST /proxy/rules/smtp
+PATCH /proxy/rules/{}/status
 GET /functions/{}/deployments/{}/download
 PATCH /functions/{}/deployments/{}/status
 POST /proxy/rules/api
@@ -70,6 +77,7 @@ POST /tablesdb/{}/failovers
 GET,POST /tablesdb/{}/migrations
 DELETE,GET /tablesdb/{}/migrations/{}
 POST /tablesdb/{}/migrations/{}/cutovers
+PATCH /tablesdb/{}/tables/{}/columns/{}/relationship
 GET /tablesdb/{}/operations
 GET /tablesdb/{}/replicas
 GET /tablesdb/{}/status
@@ -112,6 +120,8 @@ GET /tablesdb/usage
 GET /tablesdb/{}/usage
 GET /tablesdb/{}/tables/{}/usage
 GET /tablesdb/{}/tables/{}/logs
+GET,POST /teams/{}/installations
+DELETE,GET,PUT /teams/{}/installations/{}
 GET /tablesdb/{}/tables/{}/rows/{}/logs
 GET /account/logs
 GET /users/usage
