@@ -16,6 +16,7 @@ from emulator import (
     auth,
     buckets,
     console,
+    deployment_store,
     executions,
     files,
     functions,
@@ -28,6 +29,7 @@ from emulator import (
     unserved,
     wire,
 )
+from emulator.builds import Builder
 from emulator.database import Database
 from emulator.errors import AppwriteError
 from emulator.events import Bus
@@ -129,7 +131,7 @@ def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None 
     """Open (or make) the data folder and build the application on it."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(data_dir / "emulator.sqlite")
-    parts = (auth, accounts, teams, functions, executions, buckets, files, tokens, proxy, staging)
+    parts = (auth, accounts, teams, functions, deployment_store, executions, buckets, files, tokens, proxy, staging)
     for tables in (part.TABLES for part in parts):
         db.declare(tables)
     server = Server(db, Bus(), Keys(db, project_id), Schema(db), project_id, data_dir, sources=sources or {})
@@ -139,4 +141,7 @@ def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None 
     server.executor = Executor(server)
     server.on_start.append(server.executor.start)
     server.on_stop.append(server.executor.stop)
+    server.builder = Builder(server)
+    server.on_start.append(server.builder.start)
+    server.on_stop.append(server.builder.stop)
     return App(server)

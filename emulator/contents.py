@@ -29,13 +29,13 @@ _CACHE = "private, max-age=3888000"
 async def download(request: Request) -> Response:
     """GET .../files/{fileId}/download: the bytes, to be saved."""
     server, _, file = await _visible(request)
-    return _bytes(request, server.blobs.path(file["blob"]), file, file["mime_type"], "attachment")
+    return send(request, server.blobs.path(file["blob"]), file, file["mime_type"], "attachment")
 
 
 async def view(request: Request) -> Response:
     """GET .../files/{fileId}/view: the bytes, to be shown; a type that could run as a page is plain text."""
     server, _, file = await _visible(request)
-    return _bytes(request, server.blobs.path(file["blob"]), file, inline_type(file["mime_type"]), "inline")
+    return send(request, server.blobs.path(file["blob"]), file, inline_type(file["mime_type"]), "inline")
 
 
 async def show_preview(request: Request) -> Response:
@@ -67,7 +67,11 @@ async def _visible(request: Request) -> tuple[Server, Bucket, sqlite3.Row]:
     return server, bucket, file
 
 
-def _bytes(request: Request, path: Path, file: Any, kind: str, disposition: str) -> Response:
+def send(request: Request, path: Path, file: Any, kind: str, disposition: str) -> Response:
+    """A file's bytes, or the range of them that is asked for. `file`: has `size_original` and `name`.
+
+    Raises storage_invalid_range.
+    """
     size = file["size_original"]
     headers = {
         "content-type": kind,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
-from emulator import executions, functions
+from emulator import deployment_store, executions, functions
 from emulator.database import pack, unpack
 from emulator.errors import AppwriteError
 from emulator.events import Event
@@ -69,7 +69,10 @@ class Executor:
         self._warming = asyncio.get_running_loop().call_later(SETTLE_S, self._warm)
 
     def runnable(self, function: sqlite3.Row) -> Deployment:
-        """The code to run. Raises deployment_not_found, function_entrypoint_missing."""
+        """The code to run. Raises deployment_not_found, build_not_ready, function_entrypoint_missing."""
+        row = deployment_store.active(self._server.db, function["id"])
+        if row is not None and row["status"] != "ready":
+            raise AppwriteError("build_not_ready", "The active deployment is being built again.")
         deployment = functions.active_deployment(self._server, function)
         if deployment is None:
             sentence = "Deployment not found. Create a deployment before trying to execute a function."

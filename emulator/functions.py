@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator import clock, permissions, schedule, wire
+from emulator import clock, deployment_store, permissions, schedule, wire
 from emulator.auth import authenticate
 from emulator.database import pack, unpack
 from emulator.errors import AppwriteError, invalid_argument
@@ -65,7 +66,10 @@ def find(server: Server, function_id: str) -> sqlite3.Row:
 
 
 def active_deployment(server: Server, function: sqlite3.Row) -> Deployment | None:
-    """The code an execution runs, or None where there is none yet."""
+    """The code an execution runs: what was deployed, else a working tree; None where there is none that is built."""
+    row = deployment_store.active(server.db, function["id"])
+    if row is not None:
+        return deployment_store.code_of(row, server.data_dir) if row["status"] == "ready" else None
     root = server.sources.get(function["id"])
     if root is None:
         return None
@@ -76,7 +80,8 @@ def program(server: Server, function: sqlite3.Row, deployment: Deployment) -> Pr
     """A deployment with the environment its code sees; Appwrite's own names win over variables."""
     rows = server.db.all("SELECT key, value FROM function_variables WHERE function_id = ?", (function["id"],))
     variables = {row["key"]: row["value"] for row in rows}
-    return Program(deployment, child_environment({**variables, **_own_environment(server, function, deployment)}))
+    own = {**_own_environment(server, function, deployment), **deployment.environment()}
+    return Program(deployment, child_environment({**variables, **own}))
 
 
 def _own_environment(server: Server, function: sqlite3.Row, deployment: Deployment) -> dict[str, str]:
@@ -95,7 +100,7 @@ def _own_environment(server: Server, function: sqlite3.Row, deployment: Deployme
         "APPWRITE_FUNCTION_MEMORY": "512",
         "APPWRITE_VERSION": wire.VERSION,
         "APPWRITE_REGION": "default",
-        "APPWRITE_DEPLOYMENT_TYPE": "manual",
+        "APPWRITE_DEPLOYMENT_TYPE": deployment.kind,
         **{f"APPWRITE_VCS_{name}": "" for name in vcs},
     }
 
@@ -147,15 +152,31 @@ async def update(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """DELETE /functions/{functionId}, with its variables and executions."""
+    """DELETE /functions/{functionId}, with its deployments, variables and executions."""
     server = await _server_for(request, "functions.write")
     function = find(server, request.path_params["functionId"])
+    for row in server.db.all("SELECT * FROM deployments WHERE function_id = ?", (function["id"],)):
+        await server.builder.discard(row)
     with server.db.transaction() as connection:
         connection.execute("DELETE FROM executions WHERE function_id = ?", (function["id"],))
         connection.execute("DELETE FROM function_variables WHERE function_id = ?", (function["id"],))
         connection.execute("DELETE FROM functions WHERE id = ?", (function["id"],))
     server.executor.functions_changed()
     return wire.no_content()
+
+
+async def activate(request: Request) -> Response:
+    """PATCH /functions/{functionId}/deployment: from now on executions run this deployment."""
+    server = await _server_for(request, "functions.write")
+    function = find(server, request.path_params["functionId"])
+    body = await wire.json_body(request)
+    deployment_id = wire.existing_id(wire.text(body, "deploymentId", longest=36), "deploymentId")
+    row = deployment_store.find(server.db, function["id"], deployment_id)
+    if row["status"] != "ready":
+        raise AppwriteError("build_not_ready", "The build of this deployment is not ready.")
+    deployment_store.make_active(server.db, row)
+    server.executor.functions_changed()
+    return wire.reply(_shape(server, find(server, function["id"]), request))
 
 
 # Variables
@@ -252,7 +273,7 @@ def _record(body: wire.Body, old: sqlite3.Row | None) -> dict[str, Any]:
         "timeout": _timeout(body),
         "enabled": _flag(body, "enabled"),
         "logging": _flag(body, "logging"),
-        "entrypoint": _entrypoint(body),
+        "entrypoint": entrypoint_of(body),
         "commands": wire.text(body, "commands", longest=8192, default="", shortest=0),
         "scopes": pack(_texts(body, "scopes", 100, 64)),
         "specification": wire.text({"specification": specification}, "specification", longest=64),
@@ -297,7 +318,8 @@ def _timeout(body: wire.Body) -> int:
     return timeout
 
 
-def _entrypoint(body: wire.Body) -> str:
+def entrypoint_of(body: Mapping[str, Any]) -> str:
+    """The entrypoint a request names, empty where it names none. Raises general_argument_invalid."""
     entrypoint = wire.text(body, "entrypoint", longest=1028, default="", shortest=0)
     path = PurePosixPath(entrypoint)
     if path.is_absolute() or ".." in path.parts:
@@ -306,8 +328,6 @@ def _entrypoint(body: wire.Body) -> str:
 
 
 def _shape(server: Server, row: sqlite3.Row, request: Request) -> dict[str, Any]:
-    deployment = active_deployment(server, row)
-    deployed, deployed_at = (deployment.id, row["created_at"]) if deployment else ("", "")
     variables = server.db.all("SELECT * FROM function_variables WHERE function_id = ? ORDER BY sequence", (row["id"],))
     specification = {"buildSpecification": row["specification"], "runtimeSpecification": row["specification"]}
     if wire.response_format(request) < (1, 9):
@@ -316,13 +336,27 @@ def _shape(server: Server, row: sqlite3.Row, request: Request) -> dict[str, Any]
         "$id": row["id"], "$createdAt": row["created_at"], "$updatedAt": row["updated_at"],
         "execute": unpack(row["execute"]), "name": row["name"], "enabled": bool(row["enabled"]), "live": True,
         "logging": bool(row["logging"]), "runtime": row["runtime"], "deploymentRetention": 0,
-        "deploymentId": deployed, "deploymentCreatedAt": deployed_at, "latestDeploymentId": deployed,
-        "latestDeploymentCreatedAt": deployed_at, "latestDeploymentStatus": "ready" if deployed else "",
+        **_deployed(server, row),
         "scopes": unpack(row["scopes"]), "vars": [_variable_shape(variable) for variable in variables],
         "events": unpack(row["events"]), "schedule": row["schedule"], "timeout": row["timeout"],
         "entrypoint": row["entrypoint"], "commands": row["commands"], "version": "v5", "installationId": "",
         "providerRepositoryId": "", "providerBranch": "", "providerRootDirectory": "", "providerSilentMode": False,
         "providerBranches": [], "providerPaths": [], **specification,
+    }  # fmt: skip
+
+
+def _deployed(server: Server, function: sqlite3.Row) -> dict[str, str]:
+    active = deployment_store.active(server.db, function["id"])
+    latest = deployment_store.latest(server.db, function["id"])
+    active_id, active_at = (active["id"], active["created_at"]) if active else ("", "")
+    if active is None and function["id"] in server.sources:
+        active_id, active_at = WORKING_TREE, function["created_at"]
+    latest_id, latest_at, status = (latest["id"], latest["created_at"], latest["status"]) if latest else ("", "", "")
+    if latest is None and active_id:
+        latest_id, latest_at, status = active_id, active_at, "ready"
+    return {
+        "deploymentId": active_id, "deploymentCreatedAt": active_at, "latestDeploymentId": latest_id,
+        "latestDeploymentCreatedAt": latest_at, "latestDeploymentStatus": status,
     }  # fmt: skip
 
 

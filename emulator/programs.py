@@ -19,7 +19,8 @@ INHERITED = (
 class Deployment:
     """Code that can run: a folder, the entrypoint below it, and the interpreter it was built for.
 
-    `live`: the folder is a working tree, so children are restarted when a file they imported changed.
+    `live`: the folder is a working tree, so children are restarted when a file they imported changed. `kind`: how the
+    code came here, in Appwrite's words.
     """
 
     id: str
@@ -27,6 +28,15 @@ class Deployment:
     entrypoint: str
     python: str = sys.executable
     live: bool = False
+    kind: str = "manual"
+
+    def environment(self) -> dict[str, str]:
+        """What makes its own virtual environment the one that programs find; nothing for a working tree."""
+        if self.live:
+            return {}
+        commands = Path(self.python).parent
+        path = os.pathsep.join([str(commands), os.environ.get("PATH", os.defpath)])
+        return {"PATH": path, "VIRTUAL_ENV": str(commands.parent)}
 
 
 @dataclass(frozen=True)

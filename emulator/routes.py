@@ -10,6 +10,7 @@ from emulator import (
     buckets,
     bulk,
     contents,
+    deployments,
     executions,
     files,
     functions,
@@ -47,6 +48,7 @@ _BUCKET = "/storage/buckets/{bucketId}"
 _FILE = _BUCKET + "/files/{fileId}"
 _FILE_TOKENS = "/tokens/buckets/{bucketId}/files/{fileId}"
 _FUNCTION = "/functions/{functionId}"
+_DEPLOYMENT = _FUNCTION + "/deployments/{deploymentId}"
 _DATABASE = "/tablesdb/{database}"
 _TABLE = _DATABASE + "/tables/{table}"
 _ROW = _TABLE + "/rows/{row}"
@@ -160,6 +162,14 @@ ROUTES: list[tuple[str, str, wire.Handler]] = [
     ("GET", _FUNCTION, functions.get),
     ("PUT", _FUNCTION, functions.update),
     ("DELETE", _FUNCTION, functions.delete),
+    ("PATCH", _FUNCTION + "/deployment", functions.activate),
+    ("POST", _FUNCTION + "/deployments", deployments.create),
+    ("GET", _FUNCTION + "/deployments", deployments.list_all),
+    ("POST", _FUNCTION + "/deployments/duplicate", deployments.duplicate),
+    ("GET", _DEPLOYMENT, deployments.get),
+    ("DELETE", _DEPLOYMENT, deployments.delete),
+    ("GET", _DEPLOYMENT + "/download", deployments.download),
+    ("PATCH", _DEPLOYMENT + "/status", deployments.cancel),
     ("POST", _FUNCTION + "/variables", functions.create_variable),
     ("GET", _FUNCTION + "/variables", functions.list_variables),
     ("GET", _FUNCTION + "/variables/{variableId}", functions.get_variable),

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, cast
 from starlette.requests import HTTPConnection
 
 from emulator.blobs import Blobs, Uploads
+from emulator.compute import Limits, limits_from
 from emulator.database import Database
 from emulator.events import Bus
 from emulator.keys import Keys
 from emulator.schema import Schema
 
 if TYPE_CHECKING:
-    from emulator.executor import Executor  # it holds the server itself
+    from emulator.builds import Builder  # it holds the server itself
+    from emulator.executor import Executor  # so does this
     from emulator.limits import Counters
 
 
@@ -40,6 +42,8 @@ class Server:
     on_start: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     on_stop: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     executor: Executor = field(init=False)
+    builder: Builder = field(init=False)
+    compute: Limits = field(default_factory=limits_from)
     limits: Counters = field(init=False)
     console: Server | None = None
     blobs: Blobs = field(init=False)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -289,4 +290,17 @@ def _content(content: dict[str, Any]) -> bytes:
         blocks = (hashlib.sha256(f"{seed}:{number}".encode()).digest() for number in range(-(-size // 32)))
         start, end = content.get("slice", (0, size))
         return b"".join(blocks)[:size][start:end]
+    if content.get("generator", {}).get("kind") == "tar.gz":
+        return packed({name: text.encode() for name, text in content["generator"]["files"].items()})
     raise ValueError(f"unknown content {sorted(content)}")
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """A tar.gz of these files."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()

@@ -390,9 +390,9 @@ def test_executions_are_listed_by_status_and_time(functions: Functions, echo: st
 
 
 def test_a_route_that_is_not_served_yet_says_so(server: Running, echo: str) -> None:
-    answer = server.send("POST", f"/functions/{echo}/deployments", {}, x_appwrite_key=server.key)
+    answer = server.send("POST", f"/functions/{echo}/deployments/template", {}, x_appwrite_key=server.key)
     assert (answer.status_code, answer.json()["type"]) == (501, "general_not_implemented")
-    assert f"/functions/{echo}/deployments" in answer.json()["message"]
+    assert f"/functions/{echo}/deployments/template" in answer.json()["message"]
 
 
 def test_after_a_kill_what_waited_is_run_and_what_ran_is_failed(tmp_path: Path) -> None:

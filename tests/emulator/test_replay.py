@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from emulator.functions import WORKING_TREE
-
 from .conftest import ROOT, running
 from .replay import Player, lines
 from .replay_sockets import play_together
@@ -22,13 +20,9 @@ GROUPS = (
 )  # fmt: skip
 
 _SCRYPT = "passwords are kept with scrypt, which Python brings along; the answer says so instead of argon2"
-_SPATIAL = "queries by distance are not served"
 _PHP_TIME = "times are read as ISO 8601, not by PHP's grammar of words such as yesterday"
 
 _UNCOMPRESSED = "files are kept as they are, so both sizes are equal"
-_DEPLOYED = "the function's code is a working tree that is active from the start"
-# What uploads and awaits deployments; the function's code is named at the server's start instead.
-DEPLOYMENTS = "/deployments"
 
 # group: {name of the exchange: why it differs}
 DEVIATIONS: dict[str, dict[str, str]] = {
@@ -38,17 +32,10 @@ DEVIATIONS: dict[str, dict[str, str]] = {
         "server: users list": _SCRYPT,
         "server: users labels": _SCRYPT,
     },
-    "databases-queries": {"distance": _SPATIAL},
     "storage": {"enc upload": _UNCOMPRESSED},
-    "functions": {"function create": _DEPLOYED, "function with event + any execute": _DEPLOYED},
     "tables-validation": {"bad datetime": _PHP_TIME},
     "tables-queries": {
-        "distance": _SPATIAL,
         "list as server key": "one row fewer: the one with a time in words was refused",
-    },
-    "realtime": {
-        "alice: files, teams, memberships channels": "PHP sends the empty map of a team's prefs as a list in events",
-        'message "x" (guest)': "a message that is no object is answered as malformed, not with code 0",
     },
 }
 
@@ -56,30 +43,19 @@ DEVIATIONS: dict[str, dict[str, str]] = {
 @pytest.fixture(scope="module")
 def player(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
     """Plays against a server with an empty project `videos`."""
-    tree = tmp_path_factory.mktemp("tree")
-    (tree / "main.py").write_text(recorded_source())
-    sources = [f"--source={name}={tree}" for name in ("echo", "evt")]
-    with running(tmp_path_factory.mktemp("replayed"), "--project", "videos", *sources) as server:
+    with running(tmp_path_factory.mktemp("replayed"), "--project", "videos") as server:
         read_only = subprocess.run(
             [sys.executable, "-m", "emulator", "key", "--data", str(server.data), "--scopes", "documents.read"],
             cwd=ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        deployments = {"deployment-create-code-tar-gz-activate.id": WORKING_TREE, "deployment-for-evt.id": WORKING_TREE}
-        yield Player(server.endpoint, {"key.all": server.key, "key.ro": read_only.stdout.strip(), **deployments})
-
-
-def recorded_source() -> str:
-    """The code both recorded functions were deployed with."""
-    uploads = (line for line in lines("functions") if line["name"].startswith("deployment create"))
-    files = next(uploads)["request"]["body"]["$multipart"]["files"]
-    return str(files[0]["content"]["generator"]["files"]["main.py"])
+        yield Player(server.endpoint, {"key.all": server.key, "key.ro": read_only.stdout.strip()})
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_recorded_exchanges_agree(player: Player, group: str) -> None:
     deviations = DEVIATIONS.get(group, {})
     differing: dict[str, list[str]] = {}
-    waiting = [line for line in lines(group) if DEPLOYMENTS not in line.get("request", {}).get("path", "")]
+    waiting = list(lines(group))
     while waiting:
         line = waiting.pop(0)
         together = [line]
