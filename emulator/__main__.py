@@ -50,7 +50,7 @@ def serve(arguments: list[str]) -> int:
         lock = hold_alone(options.data)
         listener = socket.create_server((options.host, options.port), backlog=2048)
         app = create_app(options.data, options.project, sources)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, ValueError, sqlite3.Error) as error:
         print(f"Cannot start on {options.host}:{options.port} with {options.data}: {error}", file=sys.stderr)  # noqa: T201
         return 1
     server = app.state.server
