@@ -139,7 +139,7 @@ def team_event(team: str, *, action: str, payload: dict[str, Any]) -> Event:
     return Event(
         names=tuple(f"teams.{which}{end}" for end in (f".{action}", "") for which in (team, "*")),
         channels=_with_action(("teams", f"teams.{team}"), action),
-        payload=payload,
+        payload={**payload, "prefs": payload["prefs"] or []},  # PHP writes its empty map as a list here
         roles=frozenset({f"team:{team}"}),
     )
 

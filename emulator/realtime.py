@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from emulator import accounts, clock, subscriptions
 from emulator.auth import GUEST, Caller, caller_of_jwt, caller_of_session, identify, user_roles
@@ -20,8 +20,9 @@ from emulator.server import Server, server_of
 from emulator.subscriptions import Subscription
 from emulator.wire import encode, unique_id
 
-# Messages waiting for one client; who is further behind is cut off, reconnects and reads again.
-BACKLOG = 512
+# What may wait for one client; who is further behind is cut off, reconnects and reads again.
+BACKLOG_FRAMES, BACKLOG_CHARACTERS = 512, 8 * 1024 * 1024
+MESSAGES_PER_MINUTE, CONNECTS_PER_MINUTE = 32, 128  # of one socket, of one address; where limits are enforced
 _SLOT = re.compile(r"^(?P<channel>[^\[]+)\[(?P<slot>\d+)\]\[\d*\]$")
 
 
@@ -45,7 +46,7 @@ class Hub:
             found.update(self._listeners.get(channel, ()))
         if not found:
             return
-        start = b""
+        start = ""  # the same for all, and held once however many wait for it
         for connection in found:
             if connection.roles.isdisjoint(event.roles):
                 continue
@@ -53,7 +54,7 @@ class Hub:
             if not ids:
                 continue
             start = start or _event_start(event)
-            connection.enqueue((start + encode(ids) + b"}}").decode())
+            connection.enqueue(start, encode(ids).decode() + "}}")
 
     def listen(self, connection: Connection, channels: Iterable[str]) -> None:
         """Let events of these channels reach the connection."""
@@ -94,7 +95,9 @@ class Connection:
         self._socket = socket
         self._hub = hub
         self._server = server_of(socket)
-        self._waiting: asyncio.Queue[str] = asyncio.Queue(BACKLOG)
+        self._waiting: deque[tuple[str, str]] = deque()  # frames in two parts
+        self._characters = 0
+        self._more = asyncio.Event()
         self._too_slow = asyncio.Event()
         self.take_identity(caller)
 
@@ -103,11 +106,14 @@ class Connection:
         self.user_id = caller.user_id
         self.roles = caller.roles if caller.kind == "user" else GUEST.roles
 
-    def enqueue(self, message: str) -> None:
-        """Hand a message to the sender; a client that has fallen too far behind is cut off."""
-        try:
-            self._waiting.put_nowait(message)
-        except asyncio.QueueFull:
+    def enqueue(self, start: str, end: str = "") -> None:
+        """Hand the sender a frame, in two parts; a client that has fallen too far behind is cut off."""
+        self._waiting.append((start, end))
+        self._characters += len(start) + len(end)
+        self._more.set()
+        if len(self._waiting) > 1 and (len(self._waiting) > BACKLOG_FRAMES or self._characters > BACKLOG_CHARACTERS):
+            self._waiting.clear()
+            self._characters = 0
             self._too_slow.set()
 
     def say(self, kind: str, data: dict[str, Any] | None = None) -> None:
@@ -153,25 +159,31 @@ class Connection:
 
     async def _send_all(self) -> None:
         while True:
-            await self._socket.send_text(await self._waiting.get())
+            await self._more.wait()
+            self._more.clear()
+            while self._waiting:
+                start, end = self._waiting.popleft()
+                self._characters -= len(start) + len(end)
+                await self._socket.send_text(start + end)
 
     async def _receive_all(self) -> None:
-        while True:
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
+            written = message.get("text")
             try:
-                written = await self._socket.receive_text()
-            except (WebSocketDisconnect, KeyError):  # a binary frame has no text: the protocol knows none
-                return
-            try:
-                self._answer(written)
+                self._count_message()
+                self._answer(message.get("bytes") or b"" if written is None else written)
             except AppwriteError as error:
                 self.say("error", {"code": error.status, "message": error.message})
 
-    def _answer(self, written: str) -> None:
-        try:
-            message = read_json(written)
-        except ValueError:
-            raise subscriptions.malformed("Message format is not valid.") from None
-        kind = message.get("type") if isinstance(message, dict) else None
+    def _count_message(self) -> None:
+        limits = self._server.limits
+        if limits.enforced and limits.take(("realtime", str(id(self))), MESSAGES_PER_MINUTE, 60)[0] < 0:
+            sentence = f"Too many messages: at most {MESSAGES_PER_MINUTE} a minute."
+            raise AppwriteError("realtime_too_many_messages", sentence)
+
+    def _answer(self, written: str | bytes) -> None:
+        message = _object_of(written)
+        kind = message.get("type")
         if kind == "ping":
             self.say("pong")
         elif kind == "authentication":
@@ -206,6 +218,7 @@ async def serve(socket: WebSocket, hub: Hub) -> None:
     await socket.accept()
     server = server_of(socket)
     try:
+        _count_connect(server, socket)
         caller = identify(socket)
         token = socket.query_params.get("jwt")
         if token and caller.kind == "guest":
@@ -214,8 +227,9 @@ async def serve(socket: WebSocket, hub: Hub) -> None:
         slots = _slots(socket)
         shown = [connection.subscribe(unique_id(), channels, queries) for channels, queries in slots]
     except AppwriteError as error:
-        await socket.send_text(encode({"type": "error", "data": {"code": 1008, "message": error.message}}).decode())
-        await socket.close(1008, error.message[:100])
+        code = error.status if error.status > 1000 else 1008
+        await socket.send_text(encode({"type": "error", "data": {"code": code, "message": error.message}}).decode())
+        await socket.close(code, error.message[:100])
         return
     hub.open(connection)
     channels = list(dict.fromkeys(channel for each in shown for channel in each["channels"]))
@@ -225,6 +239,14 @@ async def serve(socket: WebSocket, hub: Hub) -> None:
         await connection.run()
     finally:
         hub.close(connection)
+
+
+def _count_connect(server: Server, socket: WebSocket) -> None:
+    address = socket.client.host if socket.client else ""
+    limits = server.limits
+    if limits.enforced and limits.take(("realtime connect", address), CONNECTS_PER_MINUTE, 60)[0] < 0:
+        sentence = f"Too many connections: at most {CONNECTS_PER_MINUTE} a minute."
+        raise AppwriteError("realtime_too_many_messages", sentence)
 
 
 def _slots(socket: WebSocket) -> list[tuple[list[str], list[str]]]:
@@ -252,7 +274,20 @@ def _slots(socket: WebSocket) -> list[tuple[list[str], list[str]]]:
     return ([(plain, [])] if plain else []) + [slots[slot] for slot in sorted(slots)]
 
 
-def _event_start(event: Event) -> bytes:
+def _object_of(written: str | bytes) -> dict[str, Any]:
+    """The object a client's message must be; what is none is refused as a real server does it."""
+    try:
+        message = read_json(written)
+    except ValueError:
+        message = None
+    if isinstance(message, dict):
+        return message
+    if message is None or isinstance(message, list):
+        raise subscriptions.malformed("Message format is not valid.")
+    raise AppwriteError("general_server_error", "Message format is not valid.", 0)  # a bare text or number
+
+
+def _event_start(event: Event) -> str:
     """The frame of an event up to the ids of the subscriptions it goes to."""
     data = {
         "events": event.names,
@@ -260,4 +295,4 @@ def _event_start(event: Event) -> bytes:
         "timestamp": clock.now_text(),
         "payload": event.payload,
     }
-    return b'{"type":"event","data":' + encode(data)[:-1] + b',"subscriptions":'
+    return '{"type":"event","data":' + encode(data)[:-1].decode() + ',"subscriptions":'

@@ -39,11 +39,11 @@ class Subscription:
 
     def wants(self, event: Event) -> bool:
         """Whether one of its channels carries the event and every query of it matches."""
-        return any(
-            all(matches(query, event.payload) for query in self.channels[channel])
-            for channel in event.channels
-            if channel in self.channels
-        )
+        for channel in event.channels:
+            queries = self.channels.get(channel)
+            if queries is not None and all(matches(query, event.payload) for query in queries):
+                return True
+        return False
 
 
 def matches(query: Query, payload: dict[str, Any]) -> bool:
