@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN := $(BIN)/scenewright
 NODE_TESTS := tests/e2e/web
 
-.PHONY: help setup demo test lint types unit up down start-all stop-all worker scheduler monitor status stats logs purge doctor bench fuzz lock clean
+.PHONY: help setup demo test lint types unit up down start-all stop-all worker scheduler monitor status stats logs purge doctor bench fuzz archive lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,9 @@ doctor: .venv/ready ## check every part and say what to do
 
 bench: .venv/ready ## measure, and print the tables
 	@$(BIN)/python -m bench
+
+archive: .venv/ready ## pack the function's code for an upload in the Appwrite Console
+	@$(BIN)/python scripts/archive.py out/video_generation.tar.gz
 
 lock: ## resolve the pinned packages anew (needs `uv`)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
