@@ -15,13 +15,16 @@ from urllib.parse import urlsplit
 import requests
 
 _OWNED = re.compile(r"^/v1/(tablesdb|databases|storage/buckets|tokens/buckets|functions)/(?!unique\(\))([^/?]+)")
-_BORN = {  # where something is made -> the field of its id
+_NAMED = {  # where something gets the id it is given -> the field of that id
     "/v1/tablesdb": "databaseId",
     "/v1/databases": "databaseId",
     "/v1/storage/buckets": "bucketId",
     "/v1/functions": "functionId",
-    "/v1/users": "userId",
-    "/v1/teams": "teamId",
+}
+_MADE = {  # where something is made -> where it is deleted, and the field of the answer with its id
+    **{path: (path, "$id") for path in (*_NAMED, "/v1/users", "/v1/teams")},
+    "/v1/account": ("/v1/users", "$id"),
+    "/v1/account/sessions/anonymous": ("/v1/users", "userId"),
 }
 _WORDS = frozenset({"transactions", "runtimes", "specifications", "usage"})  # they stand where an id may stand
 _PER_HOP = frozenset({"host", "connection", "content-length", "transfer-encoding", "content-encoding", "keep-alive"})
@@ -61,8 +64,8 @@ class Namespace:
         return f"{path[: owned.start(2)]}{self.prefix}{path[owned.start(2) :]}"
 
     def _named(self, path: str, body: bytes) -> bytes:
-        field = _BORN.get(urlsplit(path).path)
-        if field in (None, "userId", "teamId"):
+        field = _NAMED.get(urlsplit(path).path)
+        if field is None:
             return body
         try:
             parsed = json.loads(body)
@@ -73,9 +76,9 @@ class Namespace:
         return json.dumps(parsed | {field: f"{self.prefix}{parsed[field]}"}).encode()
 
     def _remember(self, path: str, answer: requests.Response) -> None:
-        parent = urlsplit(path).path
-        if answer.status_code == 201 and parent in _BORN:
-            self.made.append(f"{parent}/{answer.json()['$id']}")
+        made = _MADE.get(urlsplit(path).path)
+        if answer.status_code == 201 and made is not None:
+            self.made.append(f"{made[0]}/{answer.json()[made[1]]}")
 
     def pass_on(self, method: str, path: str, headers: dict[str, str], body: bytes) -> requests.Response:
         """Send a request to the server under the names there."""
