@@ -20,7 +20,7 @@ _FILE_OPTIONS = re.compile(r"^(?:-r|-c|--requirement|--constraint)(?:=|\s+|(?=[^
 _FILE_WORDS = frozenset(("-r", "-c", "--requirement", "--constraint"))
 _SHELL = re.compile(r"[$`()|<>*?\[\]{}~!\\#]")  # what a shell would make something else of
 _PACKAGE = re.compile(r"^[A-Za-z0-9][\w.,=<>!~\[\]-]*$")
-_LOCAL = re.compile(r"^\.|^-e|^--editable|^/|file:|^[^@;]*/")
+_LOCAL = re.compile(r"^\.|^-e|^--editable|^/|^.*file:|^[^@;]*/")
 
 
 def key_of(commands: str, folder: Path) -> str | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from emulator.auth import Caller, authenticate
 from emulator.database import pack, unpack
 from emulator.errors import AppwriteError, invalid_argument
 from emulator.events import Event, execution_event
+from emulator.foreign import read_json
 from emulator.listing import View, page
 from emulator.server import Server, server_of
 
@@ -35,6 +36,7 @@ CREATE INDEX IF NOT EXISTS executions_open ON executions (status)
 """
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
+PURGED_AT_ONCE = 500  # rows; a transaction of more would hold everybody up
 LONGEST_BODY = 10 * 1024 * 1024
 KEPT_REQUEST_HEADERS = ("content-type", "agent", "content-length", "host", "x-appwrite-client-ip")
 KEPT_RESPONSE_HEADERS = ("content-type", "content-length")
@@ -129,6 +131,23 @@ def finish(
             (status, status_code, kept, logs, errors, round(seconds, 6), clock.now_text(), execution_id),
         )
     return server.db.one("SELECT * FROM executions WHERE id = ?", (execution_id,))
+
+
+def purge(server: Server) -> int:
+    """Deletes some of the ended executions that are too old or too many for their function; returns how many."""
+    limits, deleted = server.compute, 0
+    oldest = clock.text(int((time.time() - limits.kept_s) * 1000))
+    ended = "function_id = ? AND status IN ('completed', 'failed')"
+    for function in server.db.all("SELECT DISTINCT function_id AS id FROM executions"):
+        sql = f"SELECT sequence FROM executions WHERE {ended} ORDER BY sequence DESC LIMIT 1 OFFSET ?"
+        surplus = server.db.one(sql, (function["id"], limits.kept_executions))
+        with server.db.transaction() as connection:
+            deleted += connection.execute(
+                f"DELETE FROM executions WHERE sequence IN (SELECT sequence FROM executions WHERE {ended}"
+                " AND (sequence <= ? OR created_at < ?) LIMIT ?)",
+                (function["id"], surplus["sequence"] if surplus is not None else 0, oldest, PURGED_AT_ONCE),
+            ).rowcount
+    return deleted
 
 
 def find(server: Server, function_id: str, execution_id: str) -> sqlite3.Row:
@@ -291,7 +310,7 @@ def _order(body: wire.Body, caller: Caller, request: Request, trigger: str) -> O
 def _headers(given: object) -> dict[str, str]:
     if isinstance(given, str):  # as multipart forms and command lines send it
         try:
-            given = json.loads(given or "{}")
+            given = read_json(given or "{}")
         except ValueError:
             given = None
     if given in (None, []):

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 SYNCHRONOUS_S = 30  # nobody's connection is held longer
 TOKENS_OUTLIVE_S = 60  # the function's key and the user's JWT live this much longer than the execution may
 KEY_SHARED_S = 30
+PURGE_EVERY_S = 3600
 SETTLE_S = 0.3  # after a change children start when no other change followed for so long
 
 
@@ -47,6 +48,7 @@ class Executor:
         self.functions_changed()
         self._recover()
         self._spawn(self._schedule.run())
+        self._spawn(self._purge())
 
     async def stop(self) -> None:
         """Ends every child; waiting executions are taken up by the next start."""
@@ -243,6 +245,13 @@ class Executor:
                 known.add(function["id"])
                 self._runner.warm(function["id"], self._program(function, deployment))
         self._runner.keep_only(known)
+
+    async def _purge(self) -> None:
+        """Deletes old executions now and then, a few at a time."""
+        while True:
+            while executions.purge(self._server):
+                await asyncio.sleep(0)
+            await asyncio.sleep(PURGE_EVERY_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
