@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-import socket as sockets
+import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
 from typing import Any
 
+import psutil
 import pytest
 from appwrite.services.tables_db import TablesDB
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from .conftest import Person, Running, hear, hears_nothing
+from bench.raw import Http, Listener
+
+from .conftest import Person, Running, hear, hears_nothing, running
 
 ROWS = "tablesdb.live.tables.note.rows"
 
@@ -221,47 +226,87 @@ def test_a_frame_over_64_kb_closes_the_socket_and_the_server_goes_on(server: Run
     assert server.send("GET", "/ping").text == "Pong!"
 
 
-def test_a_client_that_never_reads_is_cut_off_and_slows_nobody(
-    server: Running, live: TablesDB, person: Callable[..., Person]
-) -> None:
-    owner = person()
-    row = owner.rows.create_row("live", "note", "unique()", {"n": 0})
-    host, port = server.endpoint.split("/")[2].split(":")
-    with (
-        sockets.socket() as lazy,
-        server.socket(x_appwrite_session=owner.session) as eager,
-    ):
-        lazy.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 65_536)
-        lazy.connect((host, int(port)))
-        request = (
-            f"GET /v1/realtime?project={server.project}&channels[]={ROWS} HTTP/1.1\r\nhost: {host}\r\n"
-            "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
-            f"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nx-appwrite-session: {owner.session}\r\n\r\n"
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[tuple[Running, Http]]:
+    """A server of its own with one row that everybody may read, and a client that writes it fast."""
+    with running(tmp_path) as server:
+        writer = Http(server.endpoint, {"x-appwrite-project": server.project, "x-appwrite-key": server.key})
+        writer.call("POST", "/tablesdb", {"databaseId": "live", "name": "Live"})
+        columns = [{"key": "text", "type": "mediumtext"}, {"key": "n", "type": "integer"}]
+        writer.call(
+            "POST",
+            "/tablesdb/live/tables",
+            {"tableId": "note", "name": "Note", "rowSecurity": True, "columns": columns},
         )
-        lazy.sendall(request.encode())
-        hear(eager)
-        subscribe(eager, ROWS)
-        text = "x" * 16_000
-        slowest = 0.0
-        for n in range(900):
-            began = time.monotonic()
-            owner_answer = server.send(
-                "PATCH", f"/tablesdb/live/tables/note/rows/{row.id}", {"data": {"n": n + 1, "text": text}},
-                x_appwrite_key=server.key,
-            )  # fmt: skip
-            slowest = max(slowest, time.monotonic() - began)
-            assert owner_answer.status_code == 200
-            assert hear(eager)["data"]["payload"]["n"] == n + 1
-        assert slowest < 2.0
-        lazy.settimeout(5)
-        received = 0
-        while chunk := _received(lazy):
-            received += len(chunk)
-        assert received < 900 * len(text), "the rest was dropped and the connection closed"
+        row = {"rowId": "board", "data": {"n": 0}, "permissions": ['read("any")']}
+        writer.call("POST", "/tablesdb/live/tables/note/rows", row)
+        yield server, writer
+        writer.close()
 
 
-def _received(socket: sockets.socket) -> bytes:
-    try:
-        return socket.recv(65_536)
-    except ConnectionResetError:
-        return b""
+def paces(writer: Http, updates: int, text: str) -> list[float]:
+    """Seconds of each of so many updates."""
+    took = []
+    for n in range(updates):
+        request = writer.request("PATCH", "/tablesdb/live/tables/note/rows/board", {"data": {"n": n, "text": text}})
+        began = time.perf_counter()
+        writer.send(request)
+        assert writer.answer()[0] == 200
+        took.append(time.perf_counter() - began)
+    return took
+
+
+def test_clients_that_stop_reading_are_cut_off_and_slow_nobody(board: tuple[Running, Http]) -> None:
+    server, writer = board
+    text = "x" * 40_000
+    eager = Listener(server.endpoint, server.project, ROWS)
+    heard: list[int] = []
+    reading = threading.Thread(target=lambda: heard.extend(json.loads(eager.next())["data"]["payload"]["n"]
+                                                           for _ in range(2500)))  # fmt: skip
+    reading.start()
+    alone = median(paces(writer, 500, text))
+    before = psutil.Process(server.process.pid).memory_info().rss
+    lazy = [Listener(server.endpoint, server.project, ROWS) for _ in range(3)]
+    beside_lazy = median(paces(writer, 2000, text))
+    grown = psutil.Process(server.process.pid).memory_info().rss - before
+    reading.join(60)
+    assert heard == [*range(500), *range(2000)], "who reads misses nothing"
+    assert beside_lazy < 3 * alone + 0.002, "no wait for those who do not read"
+    assert grown < 40 * 2**20, "what waited for them was given up: without a bound it would be 80 MB"
+    for each in lazy:
+        frames = 0
+        with pytest.raises(ConnectionError):
+            while each.next():
+                frames += 1
+        assert 0 < frames < 2000, "the rest was dropped and the connection closed"
+        each.close()
+    eager.close()
+
+
+def test_with_limits_a_socket_may_say_so_much_a_minute_and_an_address_connect_so_often(tmp_path: Path) -> None:
+    with running(tmp_path, "--rate-limits") as server:
+        with server.socket() as socket:
+            hear(socket)
+            answers = [tell(socket, "ping") for _ in range(33)]
+            assert answers[:32] == [{"type": "pong"}] * 32
+            assert (answers[32]["type"], answers[32]["data"]["code"]) == ("error", 1013)
+        codes = []
+        while 1013 not in codes:
+            with server.socket() as socket:
+                codes.append(hear(socket)["data"].get("code", 0))
+        assert len(codes) == 128
+
+
+def test_a_browsers_cookie_signs_a_socket_in(server: Running, person: Callable[..., Person]) -> None:
+    owner = person()
+    with server.socket(cookie=f"a_session_{server.project}={owner.session}") as socket:
+        assert hear(socket)["data"]["user"]["$id"] == owner.id
+
+
+def test_a_message_in_bytes_or_in_pieces_is_a_message(server: Running) -> None:
+    with server.socket() as socket:
+        hear(socket)
+        socket.send(b'{"type":"ping"}')
+        assert hear(socket) == {"type": "pong"}
+        socket.send(iter(['{"type":', '"ping"}']))
+        assert hear(socket) == {"type": "pong"}
