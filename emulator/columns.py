@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from emulator import clock
 from emulator.database import pack, unpack
+from emulator.geometry import is_shape
 
 INT64 = 2**63
 FLOAT_MAX = 1.7976931348623157e308
@@ -19,8 +20,9 @@ FLOAT_MAX = 1.7976931348623157e308
 TEXT_SIZES = {"text": 16_383, "mediumtext": 4_194_303, "longtext": 1_073_741_823}
 FORMAT_SIZES = {"email": 254, "url": 2000, "ip": 39, "enum": 255}
 SPATIAL = ("point", "line", "polygon")
+_TEXTS = ("string", "varchar", *TEXT_SIZES, *FORMAT_SIZES)
 KINDS = (
-    *("string", "varchar", "text", "mediumtext", "longtext", "email", "url", "ip", "enum"),
+    *_TEXTS,
     *("integer", "bigint", "float", "boolean", "datetime", *SPATIAL),
 )
 _VARCHAR_MAX = 16_381  # longer strings are kept off the row by real servers
@@ -81,6 +83,16 @@ class Column:
         if self.array:
             return "TEXT"
         return {"integer": "INTEGER", "bigint": "INTEGER", "boolean": "INTEGER", "float": "REAL"}.get(self.kind, "TEXT")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a value is a text that may be searched, joined, compared by letters."""
+        return self.kind in _TEXTS
+
+    @property
+    def sql_declaration(self) -> str:
+        """The type of a new SQL column; texts are compared without regard to case, as MariaDB does."""
+        return "TEXT COLLATE NOCASE" if self.is_text and not self.array else self.sql_type
 
     @property
     def row_bytes(self) -> int:
@@ -173,8 +185,7 @@ class Column:
             raise self._wrong("format", "Value must be a date and time in ISO 8601") from None
 
     def _spatial(self, value: Any) -> str:
-        depth = SPATIAL.index(self.kind)
-        if not _is_coordinates(value, depth):
+        if not is_shape(value, SPATIAL.index(self.kind)):
             raise self._wrong("type", f"Value must be a {self.kind} of numbers [x, y]")
         return pack(value)
 
@@ -196,7 +207,14 @@ def shown_number(value: float | None) -> float | int | None:
     return int(value) if value is not None and float(value).is_integer() and abs(value) < 2**53 else value
 
 
-_TYPE_NAMES = {"float": "double", "email": "string", "url": "string", "ip": "string", "enum": "string"}
+_TYPE_NAMES = {
+    "float": "double",
+    "line": "linestring",
+    "email": "string",
+    "url": "string",
+    "ip": "string",
+    "enum": "string",
+}
 _CHECKS = {
     **dict.fromkeys(("string", "varchar", *TEXT_SIZES), "text"),
     **dict.fromkeys(FORMAT_SIZES, "format"),
@@ -230,14 +248,6 @@ def _is_email(value: str) -> bool:
 
 
 _FORMATS: dict[str, Callable[[str], bool]] = {"email": _is_email, "url": _is_url, "ip": _is_ip}
-
-
-def _is_coordinates(value: Any, depth: int) -> bool:
-    if not isinstance(value, list):
-        return False
-    if depth:
-        return len(value) > 0 and all(_is_coordinates(each, depth - 1) for each in value)
-    return len(value) == 2 and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in value)
 
 
 def _list_from_sql(stored: str | None) -> Any:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from emulator import geometry
+
 
 class Database:
     """The store of everything but file contents.
@@ -28,6 +30,10 @@ class Database:
         # would wait for the disk at every write, which costs most of the writes a second. See docs/decisions.md.
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA temp_store = MEMORY")
+
+        create = self.connection.create_function
+        create("shape_distance", 3, _shape_distance, deterministic=True)
+        create("shape_intersects", 2, _shape_intersects, deterministic=True)
 
     def declare(self, statements: str) -> None:
         """Run a module's `CREATE TABLE IF NOT EXISTS` statements; a folder made by an older version gets what is new.
@@ -94,6 +100,14 @@ class Database:
     def close(self) -> None:
         """Fold the log into the main file and close it."""
         self.connection.close()
+
+
+def _shape_distance(stored: str | None, given: str, in_metres: int) -> float | None:
+    return None if stored is None else geometry.distance(unpack(stored), unpack(given), bool(in_metres))
+
+
+def _shape_intersects(stored: str | None, given: str) -> bool | None:
+    return None if stored is None else geometry.intersect(unpack(stored), unpack(given))
 
 
 def pack(value: Any) -> str:

@@ -41,7 +41,7 @@ def column(family: Family, kind: str, body: Mapping[str, Any]) -> Column:
 def inline_column(family: Family, body: Mapping[str, Any]) -> Column:
     """A column given with its table: `type` is a kind, or string with a `format`."""
     kind = body.get("format") or body.get("type")
-    kind = {"double": "float"}.get(str(kind), kind)
+    kind = {"double": "float", "linestring": "line"}.get(str(kind), kind)
     if kind not in KINDS:
         raise invalid_argument(f"{family.column}s", f"Unknown type '{kind}'")
     return column(family, kind, body)
@@ -138,12 +138,12 @@ def _list(body: Mapping[str, Any], name: str) -> list[Any]:
 
 def _require_indexable(family: Family, table: Table, kind: str, names: list[str]) -> None:
     columns = [table.by_key[name] for name in names if name in table.by_key]
-    if kind == "fulltext" and any(each.sql_type != "TEXT" or each.array for each in columns):
+    if kind == "fulltext" and any(not each.is_text or each.array for each in columns):
         raise _invalid_index(family, "A fulltext index needs text columns")
     if kind == "spatial" and any(each.kind not in SPATIAL for each in columns):
         raise _invalid_index(family, "A spatial index needs spatial columns")
     if kind in ("key", "unique"):
-        bytes_used = sum(4 * _text_size(each) for each in columns if each.sql_type == "TEXT" and not each.array)
+        bytes_used = sum(4 * _text_size(each) for each in columns if each.is_text and not each.array)
         if bytes_used > 4 * 768:
             raise _invalid_index(family, "Index length is longer than the maximum: 768")
 

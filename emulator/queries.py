@@ -8,9 +8,10 @@ from typing import Any
 
 from emulator import clock
 from emulator.columns import INT64, SPATIAL, Column
-from emulator.database import quote
+from emulator.database import pack, quote
 from emulator.errors import AppwriteError, invalid_argument
 from emulator.foreign import read_json
+from emulator.geometry import level_of
 from emulator.schema import SYSTEM_COLUMNS, Table
 
 DEFAULT_LIMIT = 25
@@ -31,8 +32,20 @@ _NEGATIVE = {
     "notSearch": "search",
     "notBetween": "between",
 }
+_DISTANCES = {
+    "distanceEqual": "=", "distanceNotEqual": "!=", "distanceGreaterThan": ">", "distanceLessThan": "<"
+}  # fmt: skip
+_INTERSECTIONS = {"intersects": "", "notIntersects": "NOT "}
+_UNSERVED = frozenset(
+    f"{word}{name[0].upper()}{name[1:]}" if word else name
+    for name in ("crosses", "overlaps", "touches", "covers", "spatialEquals")
+    for word in ("", "not")
+)
 _FILTERS = frozenset(
-    {*_COMPARISONS, *_PATTERNS, *_NEGATIVE, "between", "isNull", "isNotNull", "containsAll", "and", "or"}
+    {
+        *(*_COMPARISONS, *_PATTERNS, *_NEGATIVE, *_DISTANCES, *_INTERSECTIONS, *_UNSERVED, "containsAll"),
+        *("between", "isNull", "isNotNull", "exists", "notExists", "and", "or"),
+    }
 )
 _ORDERS = frozenset({"orderAsc", "orderDesc", "orderRandom"})
 METHODS = _FILTERS | _ORDERS | {"select", "limit", "offset", "cursorAfter", "cursorBefore"}
@@ -195,12 +208,18 @@ def _condition(table: Table, query: Query, parameters: list[Any]) -> str:
     if query.method in _NEGATIVE:
         inner = Query(_NEGATIVE[query.method], query.attribute, query.values)
         return f"NOT coalesce({_condition(table, inner, parameters)}, 0)"
+    if query.method in ("exists", "notExists"):
+        word = "NOT " if query.method == "exists" else ""
+        names = [_column(table, str(value)).key for value in query.values] or [_column(table, query.attribute).key]
+        return "(" + " AND ".join(f"{quote(name)} IS {word}NULL" for name in names) + ")"
     column, name = _column(table, query.attribute), quote(query.attribute)
     if query.method in ("isNull", "isNotNull"):
         return f"{name} IS {'NOT ' if query.method == 'isNotNull' else ''}NULL"
     if not query.values:
         word = query.method[0].upper() + query.method[1:]
         raise _invalid(f"{word} queries require at least one value.")
+    if query.method in _DISTANCES or query.method in _INTERSECTIONS or column.kind in SPATIAL:
+        return _spatial(column, name, query, parameters)
     if query.method in _COMPARISONS:
         return _comparison(column, name, query, parameters)
     if query.method == "between":
@@ -225,6 +244,42 @@ def _comparison(column: Column, name: str, query: Query, parameters: list[Any]) 
     return f"{name} {operator} ?"
 
 
+def _spatial(column: Column, name: str, query: Query, parameters: list[Any]) -> str:
+    """Where a shape lies. Raises general_query_invalid, and general_not_implemented for what is not served."""
+    if column.kind not in SPATIAL:
+        raise _invalid(f'Spatial query "{query.method}" cannot be applied on non-spatial attribute: {column.key}')
+    if query.method in _DISTANCES:
+        return _distance(column, name, query, parameters)
+    shape = query.values[0]
+    if query.method in _INTERSECTIONS and len(query.values) == 1 and level_of(shape) >= 0:
+        parameters.append(pack(shape))
+        return f"{_INTERSECTIONS[query.method]}shape_intersects({name}, ?)"
+    if query.method in ("equal", "notEqual") and column.kind == "point" and all(map(_is_point, query.values)):
+        parameters.extend(pack(value) for value in query.values)
+        found = " OR ".join([f"shape_distance({name}, ?, 0) = 0"] * len(query.values))
+        return f"({found})" if query.method == "equal" else f"NOT ({found})"
+    if query.method in _UNSERVED:
+        raise AppwriteError("general_not_implemented", f"Queries by {query.method} are not served here.", 501)
+    raise _value_refused(column)
+
+
+def _distance(column: Column, name: str, query: Query, parameters: list[Any]) -> str:
+    given = query.values[0]
+    if len(query.values) != 1 or not isinstance(given, list) or not 2 <= len(given) <= 3:
+        raise _value_refused(column)
+    shape, limit, in_metres = given[0], given[1], len(given) == 3 and given[2] is True
+    if level_of(shape) < 0 or isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit > 1e300:
+        raise _value_refused(column)
+    if in_metres and (column.kind != "point" or not _is_point(shape)):
+        raise _invalid("Distance in meters is only supported between points.")
+    parameters.extend((pack(shape), int(in_metres), float(limit)))
+    return f"shape_distance({name}, ?, ?) {_DISTANCES[query.method]} ?"
+
+
+def _is_point(value: Any) -> bool:
+    return level_of(value) == 0
+
+
 def _matching(table: Table, column: Column, name: str, query: Query, parameters: list[Any]) -> str:
     """`contains` and its kin: members of lists, parts of texts."""
     if query.method == "search":
@@ -242,7 +297,7 @@ def _matching(table: Table, column: Column, name: str, query: Query, parameters:
         if query.method == "containsAll":
             return f"(SELECT count(DISTINCT value) {found}) = {len(set(values))}"
         return f"EXISTS (SELECT 1 {found})"
-    if column.array or column.sql_type != "TEXT" or column.kind in (*SPATIAL, "datetime"):
+    if column.array or not column.is_text:
         raise _invalid(
             f'Cannot query {query.method} on attribute "{column.key}" because it is not an array, string, or object.'
         )
@@ -276,7 +331,7 @@ def _value(column: Column, value: Any) -> Any:
             return float(value)
         if column.kind == "boolean" and isinstance(value, bool):
             return int(value)
-        if column.sql_type == "TEXT" and isinstance(value, str):
+        if column.is_text and isinstance(value, str):
             return value
     except (ValueError, TypeError, OverflowError):
         pass

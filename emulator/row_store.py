@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from emulator import clock, permissions
+from emulator import clock, operators, permissions
 from emulator.access import Access, unauthorized
 from emulator.auth import Caller
 from emulator.columns import Column, ValueRefused, shown_number
@@ -23,9 +23,14 @@ _GIVEN_BACK = frozenset(
 )
 
 
-def new_row(access: Access, row_id: str, data: Body, granted: list[str]) -> dict[str, Any]:
-    """A complete row from a client's data: checked, defaults filled in, times set; its sequence comes when stored."""
-    values = check_data(access.family, access.table, data)
+def new_row(
+    access: Access, row_id: str, data: Body, granted: list[str], current: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A complete row from a client's data: checked, defaults filled in, times set; its sequence comes when stored.
+
+    `current`: what operators in the data change, None where there can be none.
+    """
+    values = check_data(access.family, access.table, data, current)
     row: dict[str, Any] = {}
     for column in access.table.columns:
         value = values.get(column.key, column.default)
@@ -66,7 +71,7 @@ def _write_readers(connection: sqlite3.Connection, table: Table, row: Mapping[st
 
 def merge(access: Access, row: dict[str, Any], data: Body, granted: list[str] | None) -> dict[str, Any]:
     """The row after a partial change, checked whole; its time moves only where something changed."""
-    values = check_data(access.family, access.table, data)
+    values = check_data(access.family, access.table, data, row)
     changed = {**row, **values}
     for column in access.table.columns:
         if changed[column.key] is None:
@@ -130,12 +135,12 @@ def replace_or_create(access: Access, row_id: str, data: Body, granted: list[str
             raise unauthorized()
         if granted is None:
             granted = permissions.own(access.caller.user_id) if access.caller.user_id else []
-        row = new_row(access, row_id, data, granted)
+        row = new_row(access, row_id, data, granted, {})
         insert_rows(access, [row])
         return row
     if not access.row_allows(before, "update"):
         raise unauthorized()
-    row = new_row(access, row_id, data, before["$permissions"] if granted is None else granted)
+    row = new_row(access, row_id, data, before["$permissions"] if granted is None else granted, before)
     created, updated = _own_times(access.caller, data)
     row["$sequence"] = before["$sequence"]
     row["$createdAt"] = created or before["$createdAt"]
@@ -152,8 +157,10 @@ def delete_rows(access: Access, rows: Iterable[Mapping[str, Any]]) -> None:
         connection.executemany(f"DELETE FROM {access.table.readers} WHERE row = ?", sequences)
 
 
-def check_data(family: Family, table: Table, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The client's fields, each fit for its column. Raises row_invalid_structure."""
+def check_data(
+    family: Family, table: Table, data: Mapping[str, Any], current: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The client's fields, each fit for its column, operators applied to `current`. Raises row_invalid_structure."""
     values: dict[str, Any] = {}
     for key, value in data.items():
         if key in _GIVEN_BACK:
@@ -162,7 +169,7 @@ def check_data(family: Family, table: Table, data: Mapping[str, Any]) -> dict[st
         if column is None:
             raise family.invalid_row(f'Unknown attribute: "{key}"')
         try:
-            stored = column.to_sql(value)
+            stored = column.to_sql(value if current is None else operators.applied(column, value, current.get(key)))
         except ValueRefused as refusal:
             raise family.invalid_row(str(refusal)) from None
         values[key] = stored if column.from_sql is None else column.from_sql(stored)

@@ -169,7 +169,7 @@ class Schema:
             )
             assert cursor.lastrowid is not None
             table = dataclasses.replace(table, sequence=cursor.lastrowid)
-            columns = "".join(f", {quote(column.key)} {column.sql_type}" for column in table.columns)
+            columns = "".join(f", {quote(column.key)} {column.sql_declaration}" for column in table.columns)
             connection.execute(
                 f'CREATE TABLE {table.storage} ("$sequence" INTEGER PRIMARY KEY AUTOINCREMENT,'
                 f' "$id" TEXT NOT NULL UNIQUE, "$createdAt" TEXT NOT NULL, "$updatedAt" TEXT NOT NULL,'

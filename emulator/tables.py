@@ -148,7 +148,7 @@ def create_column(kind: str) -> Callable[[Request], Awaitable[Response]]:
         table = find_table(schema, request)
         column = definitions.column(family, kind, body)
         columns = _with_column(family, table, column)
-        add = f"ALTER TABLE {table.storage} ADD COLUMN {quote(column.key)} {column.sql_type}"
+        add = f"ALTER TABLE {table.storage} ADD COLUMN {quote(column.key)} {column.sql_declaration}"
         schema.save_table(table.change(columns=columns), add)
         return wire.reply(column.show("processing"), 202)
 

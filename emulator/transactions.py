@@ -109,7 +109,7 @@ async def create_operations(request: Request) -> Response:
 def _operation(client: Client, item: Body) -> tuple[Access, Operation]:
     """One operation of a list. Raises general_argument_invalid, database_not_found, table_not_found."""
     family, action = client.family, item.get("action")
-    if action not in EVENTS:
+    if not isinstance(action, str) or action not in EVENTS:
         raise invalid_argument("operations", f"'{action}' is no action; use one of {', '.join(EVENTS)}")
     places = [item.get("databaseId"), item.get(f"{family.table}Id", item.get("tableId", item.get("collectionId")))]
     if not all(isinstance(place, str) for place in places):

@@ -91,12 +91,83 @@ def found(zoo: TablesDB, *queries: str) -> str:
             ),
             "ae",
         ),
+        (Query.equal("name", "ANT"), "a"),
+        (Query.not_equal("name", "Ant"), "bcde"),
+        (Query.exists(["n", "at"]), "abe"),
+        (Query.not_exists(["n"]), "d"),
         (Query.created_after("2000-01-01T00:00:00Z"), "abcde"),
         (Query.created_before("2000-01-01T00:00:00Z"), ""),
     ],
 )
 def test_a_filter_finds_its_rows(zoo: TablesDB, query: str, ids: str) -> None:
     assert found(zoo, query) == ids
+
+
+@pytest.fixture(scope="module")
+def places(zoo: TablesDB) -> TablesDB:
+    """A table of three places with a point, a line and an area each, and one of unknown place."""
+    columns = [{"key": kind, "type": kind} for kind in ("point", "line", "polygon")]
+    zoo.create_table("zoo", "place", "Place", columns=columns)
+    for row_id, x in (("a", 0), ("b", 10), ("c", 20)):
+        square = [[[x, 0], [x + 4, 0], [x + 4, 4], [x, 4], [x, 0]], [[x + 1, 1], [x + 3, 1], [x + 3, 3], [x + 1, 3]]]
+        zoo.create_row("zoo", "place", row_id, {"point": [x, 0], "line": [[x, 0], [x + 4, 4]], "polygon": square})
+    zoo.create_row("zoo", "place", "d", {"point": None})
+    return zoo
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        (Query.distance_less_than("point", [1, 0], 112_000, True), "a"),
+        (Query.distance_greater_than("point", [1, 0], 112_000, True), "bc"),
+        (Query.distance_less_than("point", [1, 0], 9.5, False), "ab"),
+        (Query.distance_equal("point", [10, 3], 3, False), "b"),
+        (Query.distance_not_equal("point", [10, 3], 3, False), "ac"),
+        (Query.distance_less_than("line", [4, 0], 3, False), "a"),
+        (Query.distance_less_than("polygon", [2, 2], 0.5, False), ""),
+        (Query.distance_equal("polygon", [2, 2], 1, False), "a"),
+        (Query.intersects("polygon", [11, 0.5]), "b"),
+        (Query.intersects("polygon", [[2, 2], [2, 9]]), "a"),
+        (Query.intersects("polygon", [[[-1, -1], [15, -1], [15, 9], [-1, 9]]]), "ab"),
+        (Query.intersects("line", [[0, 4], [4, 0]]), "a"),
+        (Query.intersects("line", [12, 2]), "b"),
+        (Query.not_intersects("line", [12, 2]), "ac"),
+        (Query.intersects("point", [[[9, -1], [30, -1], [30, 1]]]), "c"),
+        (Query.equal("point", [[10, 0]]), "b"),
+        (Query.not_equal("point", [[10.0, 0.0]]), "ac"),
+        (Query.is_null("polygon"), "d"),
+    ],
+)
+def test_shapes_are_found_by_where_they_lie(places: TablesDB, query: str, ids: str) -> None:
+    assert "".join(row.id for row in places.list_rows("zoo", "place", [query]).rows) == ids
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        '{"method":"distanceLessThan","attribute":"point","values":[[[1,2],"far",true]]}',
+        '{"method":"distanceLessThan","attribute":"point","values":[[[1],1,true]]}',
+        '{"method":"distanceLessThan","attribute":"point","values":[[[1,1e200],1]]}',
+        '{"method":"distanceLessThan","attribute":"point","values":[[[1,1],1' + "0" * 400 + "]]}",
+        '{"method":"distanceLessThan","attribute":"point","values":[1]}',
+        '{"method":"distanceLessThan","attribute":"line","values":[[[1,2],3,true]]}',
+        '{"method":"intersects","attribute":"point","values":["here"]}',
+        '{"method":"intersects","attribute":"point","values":[[[[[1,2]]]]]}',
+        '{"method":"equal","attribute":"line","values":[[[1,2]]]}',
+        '{"method":"contains","attribute":"point","values":[1]}',
+        '{"method":"intersects","attribute":"$id","values":[[1,2]]}',
+    ],
+)
+def test_a_query_for_no_shape_is_refused(places: TablesDB, query: str) -> None:
+    with pytest.raises(AppwriteException) as refused:
+        places.list_rows("zoo", "place", [query])
+    assert (refused.value.code, refused.value.type) == (400, "general_query_invalid")
+
+
+def test_a_query_about_shapes_that_is_not_served_says_so(places: TablesDB) -> None:
+    with pytest.raises(AppwriteException, match="notCrosses") as refused:
+        places.list_rows("zoo", "place", [Query.not_crosses("line", [[0, 0], [1, 1]])])
+    assert (refused.value.code, refused.value.type) == (501, "general_not_implemented")
 
 
 def test_filters_given_together_must_all_hold(zoo: TablesDB) -> None:
