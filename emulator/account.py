@@ -110,6 +110,27 @@ async def update_email(request: Request) -> Response:
     return wire.reply(_changed(server, user, "update", "email"))
 
 
+async def update_phone(request: Request) -> Response:
+    """PATCH /account/phone: needs the password."""
+    server, caller, user = await _myself(request)
+    body = await wire.json_body(request)
+    phone, password = accounts.checked_phone(body.get("phone")), accounts.checked_password(body.get("password"))
+    kept = user["password"]
+    if kept is None or not await asyncio.to_thread(accounts.password_fits, password, kept):
+        raise _bad_credentials()
+    user = accounts.change_user(server.db, caller.user_id, phone=phone, phone_verified=0)
+    return wire.reply(_changed(server, user, "update", "phone"))
+
+
+async def block(request: Request) -> Response:
+    """PATCH /account/status: the user blocks itself; only a server can undo it."""
+    server, caller, _ = await _myself(request)
+    user = accounts.change_user(server.db, caller.user_id, active=0)
+    response = wire.reply(_changed(server, user, "update", "status"))
+    _forget_session(response, server.project_id)
+    return response
+
+
 async def update_password(request: Request) -> Response:
     """PATCH /account/password: needs the old one where there is one."""
     server, caller, user = await _myself(request)
@@ -184,8 +205,7 @@ def _end_sessions(server: Server, caller: Caller, user: sqlite3.Row, sessions: l
         shown = accounts.show_session(session, caller.session_id)
         server.bus.publish(session_event(user["id"], session["id"], action="delete", payload=shown))
         if session["id"] == caller.session_id:
-            _set_cookies(response, server.project_id, "", 0)
-            response.headers["x-fallback-cookies"] = "{}"
+            _forget_session(response, server.project_id)
     return response
 
 
@@ -201,6 +221,12 @@ def _begin_session(request: Request, caller: Caller, user_id: str, provider: str
     name = f"a_session_{server.project_id}"
     response.headers["x-fallback-cookies"] = wire.encode({name: value}).decode()
     return response
+
+
+def _forget_session(response: Response, project: str) -> None:
+    """Let the browser that asked drop its session."""
+    _set_cookies(response, project, "", 0)
+    response.headers["x-fallback-cookies"] = "{}"
 
 
 def _set_cookies(response: Response, project: str, value: str, seconds: int) -> None:

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS user_tokens (
 """
 SESSION_SECONDS = 31_536_000  # a year, as on a fresh Appwrite project
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
+_PHONE = re.compile(r"^\+[1-9][0-9]{5,14}$")
 _EMAIL = re.compile(r"^[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
 _FREE_MAIL = frozenset({"gmail.com", "outlook.com", "hotmail.com", "yahoo.com", "icloud.com", "proton.me", "gmx.de"})
 
@@ -47,6 +48,13 @@ def checked_email(value: object) -> str:
     return value.lower()
 
 
+def checked_phone(value: object) -> str:
+    """The number. Raises general_argument_invalid."""
+    if not isinstance(value, str) or _PHONE.match(value) is None or value.endswith("\n"):
+        raise invalid_argument("phone", "Phone number must start with a '+' and can have a maximum of fifteen digits.")
+    return value
+
+
 def checked_password(value: object) -> str:
     """Raises general_argument_invalid."""
     if not isinstance(value, str) or not 8 <= len(value) <= 256:
@@ -55,20 +63,27 @@ def checked_password(value: object) -> str:
 
 
 def create_user(
-    db: Database, user_id: str, *, name: str = "", email: str | None = None, password: str | None = None, seen: bool
+    db: Database,
+    user_id: str,
+    *,
+    name: str = "",
+    email: str | None = None,
+    phone: str | None = None,
+    password: str | None = None,
+    seen: bool,
 ) -> sqlite3.Row:
     """Store a new user; `password` is already hashed; `seen`: it made itself. Raises user_already_exists."""
     now = clock.now_text()
     try:
         with db.transaction() as connection:
             connection.execute(
-                "INSERT INTO users (id, name, email, password, password_changed_at, created_at, updated_at,"
-                " accessed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (user_id, name, email, password, now if password else "", now, now, now if seen else ""),
+                "INSERT INTO users (id, name, email, phone, password, password_changed_at, created_at, updated_at,"
+                " accessed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (user_id, name, email, phone, password, now if password else "", now, now, now if seen else ""),
             )
     except sqlite3.IntegrityError:
         raise AppwriteError(
-            "user_already_exists", "A user with the same id or email already exists in this project."
+            "user_already_exists", "A user with the same id, email or phone already exists in this project."
         ) from None
     return find_user(db, user_id)
 
@@ -82,7 +97,7 @@ def find_user(db: Database, user_id: str) -> sqlite3.Row:
 
 
 def change_user(db: Database, user_id: str, **fields: Any) -> sqlite3.Row:
-    """Set columns of a user and return it. Raises user_not_found, user_email_already_exists."""
+    """Set columns of a user and return it. Raises user_not_found, user_(email|phone)_already_exists."""
     find_user(db, user_id)
     sets = ", ".join(f"{name} = ?" for name in fields)
     try:
@@ -91,7 +106,8 @@ def change_user(db: Database, user_id: str, **fields: Any) -> sqlite3.Row:
                 f"UPDATE users SET {sets}, updated_at = ? WHERE id = ?", (*fields.values(), clock.now_text(), user_id)
             )
     except sqlite3.IntegrityError:
-        raise AppwriteError("user_email_already_exists", "Another user has this email address.") from None
+        what = "phone" if "phone" in fields else "email"
+        raise AppwriteError(f"user_{what}_already_exists", f"Another user has this {what}.") from None
     return find_user(db, user_id)
 
 

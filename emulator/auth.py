@@ -125,8 +125,8 @@ def identify(connection: HTTPConnection) -> Caller:
 
 
 def project_of(connection: HTTPConnection) -> str:
-    """The project a client names; "" for none."""
-    return connection.headers.get("x-appwrite-project") or connection.query_params.get("project", "")
+    """The project a client names; who names none means the console, as on a real server."""
+    return connection.headers.get("x-appwrite-project") or connection.query_params.get("project") or CONSOLE
 
 
 def session_value(connection: HTTPConnection, project: str) -> str:
@@ -191,7 +191,8 @@ def caller_of_jwt(db: Database, keys: Keys, token: str) -> Caller:
     row = db.one("SELECT * FROM users WHERE id = ?", (user_id,))
     if row is None:
         raise _bad_jwt("Its user does not exist")
-    if session_id and db.one("SELECT 1 FROM sessions WHERE id = ? AND user_id = ?", (session_id, user_id)) is None:
+    alive = "SELECT 1 FROM sessions WHERE id = ? AND user_id = ? AND expire > ?"
+    if session_id and db.one(alive, (session_id, user_id, clock.now_text())) is None:
         raise _bad_jwt("Its session is over")
     return _user_caller(db, row, session_id)
 

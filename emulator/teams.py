@@ -8,11 +8,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator import accounts, clock, definitions, wire
+from emulator import accounts, clock, wire
 from emulator.auth import Caller, authenticate
 from emulator.database import pack, unpack
 from emulator.errors import AppwriteError, invalid_argument
 from emulator.events import membership_event, team_event
+from emulator.listing import View, page
 from emulator.server import Server, server_of
 
 TABLES = """
@@ -22,13 +23,18 @@ CREATE TABLE IF NOT EXISTS teams (
 );
 """
 
+_TEAMS = View("teams", {"name": ("name", "string")})
+_MEMBERSHIPS = View(
+    "memberships", {"userId": ("user_id", "string"), "teamId": ("team_id", "string")}, ("id", "user_id")
+)
+
 
 async def create(request: Request) -> Response:
     """POST /teams: the user who makes it owns it."""
     server, caller, body = await _begin(request, "teams.write")
     team_id = wire.new_id(body, "teamId")
     name = wire.text(body, "name", longest=128)
-    roles = _roles(body.get("roles") or ["owner"])
+    roles = _roles([*(_roles(body.get("roles") or [])), "owner"])
     now = clock.now_text()
     with server.db.transaction() as connection:
         try:
@@ -45,10 +51,10 @@ async def create(request: Request) -> Response:
 async def list_teams(request: Request) -> Response:
     """GET /teams: all for a key, its own for a user."""
     server, caller, _ = await _begin(request, "teams.read")
-    rows = server.db.all("SELECT * FROM teams ORDER BY sequence")
-    shown = [_shown(server, row) for row in rows if caller.is_key or f"team:{row['id']}" in caller.roles]
-    page = definitions.page(shown, wire.list_parameter(request, "queries"))
-    return wire.reply({"total": len(shown), "teams": page})
+    own = "id IN (SELECT team_id FROM memberships WHERE user_id = ? AND confirmed)"
+    where, values = ("1", []) if caller.is_key else (own, [caller.user_id])
+    total, rows = page(request, server.db, _TEAMS, where, values)
+    return wire.reply({"total": total, "teams": [_shown(server, row) for row in rows]})
 
 
 async def get(request: Request) -> Response:
@@ -69,6 +75,24 @@ async def update(request: Request) -> Response:
     return wire.reply(_published(server, "update", _team(server, team["id"])))
 
 
+async def get_prefs(request: Request) -> Response:
+    """GET /teams/{team}/prefs"""
+    server, caller, _ = await _begin(request, "teams.read")
+    return wire.reply(unpack(_visible(server, caller, request)["prefs"]))
+
+
+async def update_prefs(request: Request) -> Response:
+    """PUT /teams/{team}/prefs: replaces them all, by an owner."""
+    server, caller, body = await _begin(request, "teams.write")
+    team = _owned(server, caller, request)
+    stored = accounts.as_json(body.get("prefs"), "prefs")
+    with server.db.transaction() as connection:
+        connection.execute(
+            "UPDATE teams SET prefs = ?, updated_at = ? WHERE id = ?", (stored, clock.now_text(), team["id"])
+        )
+    return wire.reply(_published(server, "update", _team(server, team["id"]))["prefs"])
+
+
 async def delete(request: Request) -> Response:
     """DELETE /teams/{team}: by an owner."""
     server, caller, _ = await _begin(request, "teams.write")
@@ -82,23 +106,21 @@ async def delete(request: Request) -> Response:
 
 
 async def create_membership(request: Request) -> Response:
-    """POST /teams/{team}/memberships: a key adds a user at once; clients would need a mail."""
+    """POST /teams/{team}/memberships: a key adds a user at once, also a new one by email; clients would need a mail."""
     server, caller, body = await _begin(request, "teams.write")
     team = _owned(server, caller, request)
     if not caller.is_key:
         raise AppwriteError("general_smtp_disabled", "This server sends no mail: add members with an API key.")
-    user = accounts.find_user(server.db, wire.existing_id(body.get("userId"), "userId"))
+    roles = _roles(body.get("roles"))
     with server.db.transaction():
-        membership_id = _add_member(server, team["id"], user["id"], _roles(body.get("roles")))
+        membership_id = _add_member(server, team["id"], _invited(server, body)["id"], roles)
     return wire.reply(_membership_published(server, "create", _membership(server, team["id"], membership_id)), 201)
 
 
 async def list_memberships(request: Request) -> Response:
     """GET /teams/{team}/memberships"""
     server, caller, _ = await _begin(request, "teams.read")
-    team = _visible(server, caller, request)
-    rows = server.db.all("SELECT * FROM memberships WHERE team_id = ? ORDER BY sequence", (team["id"],))
-    return wire.reply({"total": len(rows), "memberships": [_membership_shown(server, row) for row in rows]})
+    return show_memberships(request, server, "team_id = ?", _visible(server, caller, request)["id"])
 
 
 async def get_membership(request: Request) -> Response:
@@ -133,6 +155,22 @@ async def delete_membership(request: Request) -> Response:
         connection.execute("DELETE FROM memberships WHERE id = ?", (member["id"],))
     server.bus.publish(membership_event(team["id"], member["id"], action="delete", payload=shown))
     return wire.no_content()
+
+
+def show_memberships(request: Request, server: Server, where: str, value: str) -> Response:
+    """The memberships of one team or one user, as the request's queries want them."""
+    total, rows = page(request, server.db, _MEMBERSHIPS, where, [value])
+    return wire.reply({"total": total, "memberships": [_membership_shown(server, row) for row in rows]})
+
+
+def _invited(server: Server, body: wire.Body) -> sqlite3.Row:
+    """The user a server names by id or email; an email nobody has makes a user. Raises user_not_found."""
+    if body.get("userId"):
+        return accounts.find_user(server.db, wire.existing_id(body["userId"], "userId"))
+    email = accounts.checked_email(body.get("email"))
+    known = server.db.one("SELECT * FROM users WHERE email = ?", (email,))
+    name = wire.text(body, "name", longest=128, default="", shortest=0)
+    return known or accounts.create_user(server.db, wire.unique_id(), name=name, email=email, seen=False)
 
 
 def _add_member(server: Server, team_id: str, user_id: str, roles: list[str]) -> str:

@@ -34,14 +34,12 @@ GET,PATCH,POST /account/mfa/recovery-codes
 GET,POST /account/passkeys
 DELETE,GET,PATCH /account/passkeys/{}
 PUT /account/passkeys/{}/verification
-PATCH /account/phone
 POST,PUT /account/recovery
 POST,PUT /account/recovery/otp
 POST /account/sessions/id-token
 GET /account/sessions/oauth2/{}
 PUT /account/sessions/magic-url
 PUT /account/sessions/phone
-PATCH /account/status
 POST /account/targets/push
 DELETE,PUT /account/targets/{}/push
 POST /account/tokens/email
@@ -88,9 +86,7 @@ POST /users/phpass
 POST /users/scrypt
 POST /users/scrypt-modified
 POST /users/sha
-PATCH /users/{}/email
 PATCH /users/{}/impersonator
-GET /users/{}/memberships
 PATCH /users/{}/mfa
 DELETE /users/{}/mfa/authenticators/{}
 GET /users/{}/mfa/challenges/{}
@@ -98,13 +94,8 @@ GET /users/{}/mfa/factors
 GET,PATCH,PUT /users/{}/mfa/recovery-codes
 GET /users/{}/passkeys
 DELETE,GET,PATCH /users/{}/passkeys/{}
-PATCH /users/{}/password
-PATCH /users/{}/phone
-GET /users/{}/prefs
-DELETE /users/{}/sessions/{}
 GET,POST /users/{}/targets
 DELETE,GET,PATCH /users/{}/targets/{}
-PATCH /users/{}/verification/phone
 GET /databases/usage
 GET /databases/{}/usage
 GET /databases/{}/logs
@@ -122,7 +113,6 @@ GET /users/{}/logs
 GET /functions/usage
 GET,POST /teams/{}/installations
 DELETE,GET,PUT /teams/{}/installations/{}
-GET,PUT /teams/{}/prefs
 PATCH /teams/{}/memberships/{}/status
 GET /teams/{}/logs
 GET /storage/usage

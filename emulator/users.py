@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator import accounts, definitions, wire
+from emulator import accounts, clock, teams, wire
 from emulator.account import jwt_seconds
 from emulator.auth import authenticate
 from emulator.database import pack
 from emulator.errors import AppwriteError, invalid_argument
 from emulator.events import session_event, user_event
+from emulator.listing import View, page
 from emulator.server import Server, server_of
+
+_USERS = View(
+    "users",
+    {
+        "name": ("name", "string"), "email": ("email", "string"), "phone": ("phone", "string"),
+        "status": ("active", "boolean"), "passwordUpdate": ("password_changed_at", "string"),
+        "registration": ("created_at", "datetime"), "accessedAt": ("accessed_at", "string"),
+        "emailVerification": ("email_verified", "boolean"), "phoneVerification": ("phone_verified", "boolean"),
+    },
+    ("id", "name", "email", "phone"),
+)  # fmt: skip
 
 
 async def create(request: Request) -> Response:
@@ -22,12 +35,10 @@ async def create(request: Request) -> Response:
     server, body = await _begin(request, "users.write")
     user_id = wire.new_id(body, "userId")
     email = accounts.checked_email(body["email"]) if body.get("email") else None
-    password = body.get("password")
-    hashed = None
-    if password:
-        hashed = await asyncio.to_thread(accounts.hash_password, accounts.checked_password(password))
+    phone = accounts.checked_phone(body["phone"]) if body.get("phone") else None
+    hashed = await _hashed(body["password"]) if body.get("password") else None
     name = wire.text(body, "name", longest=128, default="", shortest=0)
-    user = accounts.create_user(server.db, user_id, name=name, email=email, password=hashed, seen=False)
+    user = accounts.create_user(server.db, user_id, name=name, email=email, phone=phone, password=hashed, seen=False)
     server.bus.publish(user_event(user_id, "create", payload=accounts.show_user(user)))
     return wire.reply(accounts.show_user(user, for_server=True), 201)
 
@@ -35,10 +46,8 @@ async def create(request: Request) -> Response:
 async def list_users(request: Request) -> Response:
     """GET /users"""
     server, _ = await _begin(request, "users.read")
-    rows = server.db.all("SELECT * FROM users ORDER BY sequence")
-    shown = [accounts.show_user(row, for_server=True) for row in rows]
-    page = definitions.page(shown, wire.list_parameter(request, "queries"))
-    return wire.reply({"total": len(shown), "users": page})
+    total, rows = page(request, server.db, _USERS)
+    return wire.reply({"total": total, "users": [accounts.show_user(row, for_server=True) for row in rows]})
 
 
 async def get(request: Request) -> Response:
@@ -77,6 +86,34 @@ async def update_prefs(request: Request) -> Response:
     return wire.reply(shown["prefs"])
 
 
+async def get_prefs(request: Request) -> Response:
+    """GET /users/{user}/prefs"""
+    server, _ = await _begin(request, "users.read")
+    return wire.reply(accounts.show_user(accounts.find_user(server.db, request.path_params["user"]))["prefs"])
+
+
+async def update_email(request: Request) -> Response:
+    """PATCH /users/{user}/email: "" takes it away."""
+    server, body = await _begin(request, "users.write")
+    email = None if body.get("email") == "" else accounts.checked_email(body.get("email"))
+    return _change(request, server, "email", email=email, email_verified=0)
+
+
+async def update_phone(request: Request) -> Response:
+    """PATCH /users/{user}/phone: "" takes it away."""
+    server, body = await _begin(request, "users.write")
+    number = body.get("number")
+    phone = None if number == "" else accounts.checked_phone(number)
+    return _change(request, server, "phone", phone=phone, phone_verified=0)
+
+
+async def update_password(request: Request) -> Response:
+    """PATCH /users/{user}/password: "" takes it away."""
+    server, body = await _begin(request, "users.write")
+    hashed = None if body.get("password") == "" else await _hashed(body.get("password"))
+    return _change(request, server, "password", password=hashed, password_changed_at=clock.now_text())
+
+
 async def update_name(request: Request) -> Response:
     """PATCH /users/{user}/name"""
     server, body = await _begin(request, "users.write")
@@ -94,6 +131,20 @@ async def update_email_verification(request: Request) -> Response:
     server, body = await _begin(request, "users.write")
     verified = wire.flag(body.get("emailVerification"), "emailVerification")
     return _change(request, server, "verification", email_verified=int(verified))
+
+
+async def update_phone_verification(request: Request) -> Response:
+    """PATCH /users/{user}/verification/phone"""
+    server, body = await _begin(request, "users.write")
+    verified = wire.flag(body.get("phoneVerification"), "phoneVerification")
+    return _change(request, server, "verification", phone_verified=int(verified))
+
+
+async def list_memberships(request: Request) -> Response:
+    """GET /users/{user}/memberships"""
+    server, _ = await _begin(request, "users.read")
+    user = accounts.find_user(server.db, request.path_params["user"])
+    return teams.show_memberships(request, server, "user_id = ?", user["id"])
 
 
 async def create_session(request: Request) -> Response:
@@ -119,9 +170,14 @@ async def delete_sessions(request: Request) -> Response:
     """DELETE /users/{user}/sessions: sign a user out everywhere."""
     server, _ = await _begin(request, "users.write", "sessions.write")
     user = accounts.find_user(server.db, request.path_params["user"])
-    with server.db.transaction() as connection:
-        connection.execute("DELETE FROM sessions WHERE user_id = ?", (user["id"],))
-    return wire.no_content()
+    return _end(server, server.db.all("SELECT * FROM sessions WHERE user_id = ?", (user["id"],)))
+
+
+async def delete_session(request: Request) -> Response:
+    """DELETE /users/{user}/sessions/{session}"""
+    server, _ = await _begin(request, "users.write", "sessions.write")
+    user = accounts.find_user(server.db, request.path_params["user"])
+    return _end(server, [accounts.find_session(server.db, user["id"], request.path_params["session"])])
 
 
 async def create_token(request: Request) -> Response:
@@ -145,6 +201,19 @@ async def create_jwt(request: Request) -> Response:
         accounts.find_session(server.db, user["id"], session_id)
     claims = {"userId": user["id"], "sessionId": session_id}
     return wire.reply({"jwt": server.keys.sign(claims, jwt_seconds(body))}, 201)
+
+
+async def _hashed(password: object) -> str:
+    return await asyncio.to_thread(accounts.hash_password, accounts.checked_password(password))
+
+
+def _end(server: Server, sessions: list[sqlite3.Row]) -> Response:
+    with server.db.transaction() as connection:
+        connection.executemany("DELETE FROM sessions WHERE id = ?", [(session["id"],) for session in sessions])
+    for session in sessions:
+        shown = accounts.show_session(session, "")
+        server.bus.publish(session_event(session["user_id"], session["id"], action="delete", payload=shown))
+    return wire.no_content()
 
 
 def _change(request: Request, server: Server, what: str, **fields: Any) -> Response:
