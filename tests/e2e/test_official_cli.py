@@ -190,8 +190,7 @@ def test_the_deployed_archive_is_small_and_holds_nothing_that_is_not_named(deplo
     path = f"/functions/{schema.FUNCTION}/deployments/{there['deploymentId']}/download"
     archive = deployed.server.send("GET", path, x_appwrite_key=deployed.server.key).content
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        contents = {entry.name: tar.extractfile(entry) for entry in tar if entry.isfile()}
-    read = {name: file.read() for name, file in contents.items() if file is not None}
+        read = {entry.name: file.read() for entry in tar if (file := tar.extractfile(entry)) is not None}
 
     assert len(archive) < 5_000_000
     assert {PurePosixPath(name).parts[0] for name in read} == {"core", "functions", "appwrite.json"}
