@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -391,6 +392,19 @@ def test_an_endpoint_without_its_version_is_one_clear_sentence(
     assert main([], empty.env(APPWRITE_ENDPOINT=empty.client.endpoint.removesuffix("/v1"))) == 2
 
     assert "APPWRITE_ENDPOINT must be its API's address, ending in /v1." in capsys.readouterr().err
+
+
+def test_the_scopes_that_the_guide_names_are_enough_to_set_everything_up(
+    empty: Project, make_key: Callable[..., str]
+) -> None:
+    guide = (ROOT / "docs/deploying.md").read_text(encoding="utf-8")
+    (row,) = (line for line in guide.splitlines() if line.startswith("| to set up |"))
+    names = re.findall(r"`(\w+)`", row.split("(")[0])
+    assert len(names) == 6
+    key = make_key(*(f"{name}.{verb}" for name in names for verb in ("read", "write")))
+
+    assert empty.run("--with-variables", APPWRITE_API_KEY=key, SCENEWRIGHT_RENDER_URL="https://one.example") == 0
+    assert empty.run("--check", "--with-variables", SCENEWRIGHT_RENDER_URL="https://one.example") == 0
 
 
 def test_a_key_that_lacks_a_scope_is_told_which(
