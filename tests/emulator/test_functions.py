@@ -117,9 +117,9 @@ def found(functions: Functions, function: str, at_least: int, *queries: dict[str
     return done()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Waits for a condition; fails after 20 seconds."""
-    deadline = time.monotonic() + 20
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Waits for a condition; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(0.02)
