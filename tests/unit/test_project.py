@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import subprocess
 from pathlib import Path
@@ -120,16 +119,3 @@ def test_every_link_and_picture_of_the_documents_is_there() -> None:
         text = document.read_text(encoding="utf-8")
         links = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r'src="([^":]+)"', text)
         assert [link for link in links if not (document.parent / link).exists()] == [], document.name
-
-
-def test_the_schema_file_is_plain_json_that_both_generations_of_the_cli_take() -> None:
-    """The strict schema of newer clients refuses these keys; `ignore` must be one string."""
-    raw = json.loads((ROOT / "appwrite.json").read_text(encoding="utf-8"))
-    (function,) = raw["functions"]
-
-    assert "vars" not in function
-    assert "specification" not in function
-    assert isinstance(function["ignore"], str)
-    assert all(
-        c["type"] in {"string", "integer", "double", "boolean", "datetime"} for t in raw["tables"] for c in t["columns"]
-    )
