@@ -8,11 +8,13 @@ from typing import Any
 
 import jwt
 import pytest
+import requests
 from appwrite.exception import AppwriteException
+from appwrite.query import Query
 from appwrite.services.account import Account
 from appwrite.services.users import Users
 
-from .conftest import Person, Running
+from .conftest import Person, Running, hear
 
 PASSWORD = "correct horse battery"
 
@@ -138,6 +140,88 @@ def test_an_anonymous_user_can_become_a_lasting_one(server: Running) -> None:
     assert (answer.status_code, answer.json()["$id"]) == (200, session["userId"])
     again = server.send("POST", "/account/sessions/email", {"email": "stays@example.test", "password": PASSWORD})
     assert again.json()["userId"] == session["userId"]
+
+
+def test_a_user_changes_address_number_and_password_with_its_password(
+    server: Running, person: Callable[..., Person]
+) -> None:
+    someone = person(email="moves@example.test", password=PASSWORD)
+    account = someone.account
+    assert account.update_email("moved@example.test", PASSWORD).email == "moved@example.test"
+    assert account.update_phone("+4930123456", PASSWORD).phone == "+4930123456"
+    assert account.update_password("another battery", PASSWORD).id == someone.id
+    attempts: list[Callable[[], object]] = [
+        lambda: account.update_phone("+4930123457", PASSWORD),
+        lambda: account.update_email("again@example.test", PASSWORD),
+        lambda: account.update_password("third battery", PASSWORD),
+    ]
+    for call in attempts:
+        with pytest.raises(AppwriteException) as refused:
+            call()
+        assert (refused.value.code, refused.value.type) == (401, "user_invalid_credentials")
+    again = {"email": "moved@example.test", "password": "another battery"}
+    assert server.send("POST", "/account/sessions/email", again).status_code == 201
+
+
+def test_an_address_or_number_of_another_user_is_refused(server: Running, person: Callable[..., Person]) -> None:
+    person(email="first@example.test", phone="+4930000001")
+    second = person(email="second@example.test", phone="+4930000002")
+    users = Users(server.client(key=server.key))
+    with pytest.raises(AppwriteException) as refused:
+        users.update_email(second.id, "first@example.test")
+    assert (refused.value.code, refused.value.type) == (409, "user_email_already_exists")
+    with pytest.raises(AppwriteException) as refused:
+        users.update_phone(second.id, "+4930000001")
+    assert (refused.value.code, refused.value.type) == (409, "user_phone_already_exists")
+    for number in ("030123456", "+0301234567", "+49 30 123456", "+493012345678901234"):
+        with pytest.raises(AppwriteException) as refused:
+            users.update_phone(second.id, number)
+        assert (refused.value.code, refused.value.type) == (400, "general_argument_invalid")
+
+
+def test_a_user_who_leaves_is_blocked_until_a_server_lets_it_in(server: Running, person: Callable[..., Person]) -> None:
+    someone = person()
+    left = server.send("PATCH", "/account/status", {}, x_appwrite_session=someone.session)
+    assert (left.status_code, left.json()["status"], left.headers["x-fallback-cookies"]) == (200, False, "{}")
+    with pytest.raises(AppwriteException) as refused:
+        someone.account.get()
+    assert refused.value.type == "user_blocked"
+    Users(server.client(key=server.key)).update_status(someone.id, True)
+    assert someone.account.get().id == someone.id
+
+
+def test_a_server_finds_users_by_search_query_and_page(server: Running, person: Callable[..., Person]) -> None:
+    ids = [person(name=f"Findable {number}", email=f"find{number}@example.test").id for number in range(3)]
+    users = Users(server.client(key=server.key))
+    found = users.list(search="findable", queries=[Query.order_desc("name"), Query.limit(2)])
+    assert (found.total, [each.id for each in found.users]) == (3, ids[:0:-1])
+    by_mail = users.list(queries=[Query.equal("email", ["find1@example.test"])])
+    assert [each.id for each in by_mail.users] == [ids[1]]
+    users.update_status(ids[0], False)
+    blocked = users.list(search="findable", queries=[Query.equal("status", [False])])
+    assert [each.id for each in blocked.users] == [ids[0]]
+
+
+def test_a_server_ends_one_session_of_a_user_and_its_socket_hears_of_it(
+    server: Running, person: Callable[..., Person]
+) -> None:
+    someone = person()
+    users = Users(server.client(key=server.key))
+    other = users.create_session(someone.id)
+    with server.socket("&channels[]=account", x_appwrite_session=someone.session) as socket:
+        assert hear(socket)["type"] == "connected"
+        users.delete_session(someone.id, other.id)
+        events = hear(socket)["data"]["events"]
+    assert events[0] == f"users.{someone.id}.sessions.{other.id}.delete"
+    assert someone.account.get().id == someone.id
+    assert users.list_sessions(someone.id).total == 1
+
+
+def test_who_names_no_project_means_the_console_where_nobody_signs_up(server: Running) -> None:
+    named = {"userId": "unique()", "email": "op@example.test", "password": PASSWORD}
+    answer = requests.post(f"{server.endpoint}/account", json=named, timeout=30)
+    assert (answer.status_code, answer.json()["type"]) == (501, "user_console_count_exceeded")
+    assert requests.get(f"{server.endpoint}/tablesdb", timeout=30).status_code in (401, 404, 501)
 
 
 def test_a_server_makes_users_and_hands_out_tokens_that_work_once(server: Running) -> None:

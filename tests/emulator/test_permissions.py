@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from appwrite.services.tables_db import TablesDB
 from appwrite.services.users import Users
 
 from emulator.permissions import allows, checked, parse, roles
+from emulator.routes import ROUTES
 
 from .conftest import ROOT, Person, Running
 
@@ -163,3 +165,20 @@ def test_write_stands_for_the_writing_actions() -> None:
     assert parse('read("users/verified")') == ("read", "users/verified")
     assert roles(['read("any")', 'read("user:a")', 'update("user:b")'], "read") == {"any", "user:a"}
     assert not allows(['update("user:b")'], "read", frozenset({"user:b"}))
+
+
+PUBLIC = {("GET", "/ping"), ("GET", "/health/version")}
+
+
+def test_every_route_asks_for_a_scope_before_it_does_or_tells_anything(server: Running) -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "emulator", "key", "--data", str(server.data), "--scopes", "locale.read"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    asked = {
+        (method, path): server.send(method, re.sub(r"\{\w+\}", "nothing", path), {}, x_appwrite_key=made.stdout.strip())
+        for method, path, _ in ROUTES
+    }
+    assert len(asked) > 150
+    without = {route for route, answer in asked.items() if b"general_unauthorized_scope" not in answer.content}
+    assert without == PUBLIC

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from appwrite.exception import AppwriteException
+from appwrite.query import Query
 from appwrite.services.tables_db import TablesDB
 from appwrite.services.teams import Teams
 
@@ -62,3 +63,38 @@ def test_only_an_owner_changes_a_team_and_only_members_see_it(server: Running, p
     assert mine.update_name(team.id, "Ours").name == "Ours"
     mine.delete(team.id)
     assert mine.list().total == 0
+
+
+def test_the_user_who_makes_a_team_owns_it_whatever_roles_it_names(
+    server: Running, person: Callable[..., Person]
+) -> None:
+    owner, member = person(name="Owner"), person(name="Member")
+    mine, theirs = (Teams(server.client(session=someone.session)) for someone in (owner, member))
+    team = mine.create("unique()", "Crew", roles=["editor"])
+    joined = Teams(server.client(key=server.key)).create_membership(team.id, ["editor"], user_id=member.id)
+    assert {each.username: each.roles for each in theirs.list_memberships(team.id).memberships} == {
+        "Owner": ["editor", "owner"],
+        "Member": ["editor"],
+    }
+    mine.update_prefs(team.id, {"colour": "blue"})
+    assert theirs.get_prefs(team.id).data == {"colour": "blue"}
+    refused: list[Callable[[], object]] = [
+        lambda: theirs.update_prefs(team.id, {}),
+        lambda: theirs.update_membership(team.id, joined.id, ["owner"]),
+        lambda: theirs.delete(team.id),
+    ]
+    for attempt in refused:
+        with pytest.raises(AppwriteException) as told:
+            attempt()
+        assert (told.value.code, told.value.type) == (401, "user_unauthorized")
+    theirs.delete_membership(team.id, joined.id)
+    assert theirs.list().total == 0
+    assert mine.list(queries=[Query.equal("name", ["Crew"])]).total == 1
+
+
+def test_a_client_cannot_add_members_because_no_mail_is_sent(server: Running, person: Callable[..., Person]) -> None:
+    mine = Teams(server.client(session=person().session))
+    team = mine.create("unique()", "Crew")
+    with pytest.raises(AppwriteException) as refused:
+        mine.create_membership(team.id, ["editor"], email="new@example.test", url="http://localhost/")
+    assert (refused.value.code, refused.value.type) == (503, "general_smtp_disabled")
