@@ -46,6 +46,9 @@ class Executor:
         """Listens for events and times; takes up what an earlier run of the server left open."""
         self._server.bus.subscribe(self._on_event)
         self.functions_changed()
+        for function_id in self._server.sources:
+            if (row := deployment_store.active(self._server.db, function_id)) is not None:
+                log.warning("function %s runs its deployment %s, not the working tree", function_id, row["id"])
         self._recover()
         self._spawn(self._schedule.run())
         self._spawn(self._purge())
