@@ -147,7 +147,9 @@ _NOT_HERE = ("project_not_found", "general_route_not_found")
 
 
 def _no_appwrite(endpoint: str) -> str:
-    return f"No Appwrite answers at {endpoint}: APPWRITE_ENDPOINT must be its API's address, ending in /v1."
+    return (
+        f"No Appwrite (1.8 or newer) answers at {endpoint}: APPWRITE_ENDPOINT must be its API's address, ending in /v1."
+    )
 
 
 def explain(error: AppwriteException, settings: Settings) -> str:
