@@ -21,15 +21,20 @@ CREATE TABLE IF NOT EXISTS api_keys (
 );
 """
 
+# as a real server lists them for its keys
 ALL_SCOPES = frozenset(
-    f"{name}.{verb}"
-    for name in (
-        *("project", "keys", "platforms", "policies", "users", "sessions", "teams", "databases", "tables", "columns"),
-        *("indexes", "rows", "collections", "attributes", "documents", "buckets", "files", "tokens", "functions"),
-        *("executions", "execution", "rules", "webhooks", "locale", "avatars", "health", "providers", "topics"),
-        *("subscribers", "targets", "messages", "sites", "log", "migrations", "schedules", "vcs"),
-    )
-    for verb in ("read", "write")
+    {f"{name}.read" for name in ("locale", "avatars", "health", "assistant")}
+    | {
+        f"{name}.{verb}"
+        for name in (
+            *("project", "keys", "platforms", "mocks", "policies", "project.policies", "templates", "oauth2", "users"),
+            *("sessions", "teams", "databases", "tables", "columns", "indexes", "rows", "collections", "attributes"),
+            *("documents", "buckets", "files", "tokens", "functions", "executions", "execution", "sites", "log"),
+            *("providers", "topics", "subscribers", "targets", "messages", "rules", "webhooks", "migrations"),
+            *("schedules", "vcs", "insights", "reports", "presences"),
+        )
+        for verb in ("read", "write")
+    }
 )
 
 
