@@ -18,6 +18,7 @@ from emulator.console import make_operator
 from emulator.database import Database
 from emulator.errors import AppwriteError
 from emulator.keys import ALL_SCOPES, Keys
+from emulator.protocol import BoundedProtocol
 
 
 def main() -> int:
@@ -83,6 +84,7 @@ def run(app: App, listener: socket.socket, ready: dict[str, str], ready_file: Pa
         app,
         log_level="warning",
         access_log=False,
+        http=BoundedProtocol,
         ws="websockets-sansio",
         ws_max_size=64 * 1024,
         ws_ping_interval=None,  # the protocol has its own ping; a second one would only cost

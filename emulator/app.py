@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -42,6 +42,8 @@ from emulator.schema import Schema
 from emulator.server import Server
 
 log = logging.getLogger(__name__)
+
+_DISCARDED_MAX = 64 * 1024 * 1024  # bytes
 
 # served in every project, the console too
 _ANYWHERE = [route for route in ROUTES if route[1] in ("/ping", "/health/version")]
@@ -91,6 +93,8 @@ class App:
             response = wire.no_content()
         else:
             response = await self._answer(request)
+        if response.status_code >= 400 and _is_endless(request):
+            response.headers["connection"] = "close"
         response.raw_headers.extend(origins.headers(origin, preflight=scope["method"] == "OPTIONS"))
         await response(scope, receive, send)
 
@@ -109,6 +113,8 @@ class App:
             return await handler(request)
         except AppwriteError as error:
             return wire.failure(error)
+        except ClientDisconnect:
+            return wire.failure(AppwriteError("general_bad_request", "The request ended before its body was here."))
         except Exception:
             log.exception("%s %s failed", request.method, request.scope["path"])
             return wire.failure(AppwriteError("general_unknown", "Server Error"))
@@ -125,6 +131,12 @@ class App:
         for each in (server, self._console.state.server):
             each.db.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _is_endless(request: Request) -> bool:
+    """Whether what is left of a refused request would take too long to read and throw away."""
+    length = request.headers.get("content-length", "0")
+    return "transfer-encoding" in request.headers or not length.isdigit() or int(length) > _DISCARDED_MAX
 
 
 def create_app(data_dir: Path, project_id: str, sources: dict[str, Path] | None = None) -> App:
