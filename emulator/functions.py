@@ -152,7 +152,7 @@ async def update(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """DELETE /functions/{functionId}, with its deployments, variables and executions."""
+    """DELETE /functions/{functionId}, with its deployments, variables, executions and rules."""
     server = await _server_for(request, "functions.write")
     function = find(server, request.path_params["functionId"])
     for row in server.db.all("SELECT * FROM deployments WHERE function_id = ?", (function["id"],)):
@@ -160,6 +160,7 @@ async def delete(request: Request) -> Response:
     with server.db.transaction() as connection:
         connection.execute("DELETE FROM executions WHERE function_id = ?", (function["id"],))
         connection.execute("DELETE FROM function_variables WHERE function_id = ?", (function["id"],))
+        connection.execute("DELETE FROM rules WHERE resource_id = ?", (function["id"],))
         connection.execute("DELETE FROM functions WHERE id = ?", (function["id"],))
     server.executor.functions_changed()
     return wire.no_content()

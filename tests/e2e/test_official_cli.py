@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -22,6 +21,7 @@ from core.settings import Settings
 from scripts.archive import chosen_files
 from tests.e2e.official_cli import PROGRAMS, ROOT, Cli, clone, printed_commands
 from tests.e2e.people import anonymous
+from tests.e2e.test_cli import environment
 from tests.e2e.web_programs import node_version
 from tests.emulator.conftest import Running, running
 from tests.waiting import renderer_ready, wait_for
@@ -114,7 +114,7 @@ def renderer(deployed: Deployed) -> Iterator[None]:
     worker = subprocess.Popen(
         [sys.executable, "-m", "core.cli", "worker", "--host", "127.0.0.1", "--port", port],
         cwd=ROOT,
-        env={**os.environ, **deployed.render.to_env()},
+        env=environment(**deployed.render.to_env()),
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -223,14 +223,13 @@ def test_the_lists_of_the_cli_show_what_is_there(deployed: Deployed) -> None:
 
 
 def test_the_set_up_script_finds_nothing_to_do_after_the_cli(deployed: Deployed) -> None:
-    environment = {
-        **os.environ,
-        "APPWRITE_ENDPOINT": deployed.server.endpoint,
-        "APPWRITE_PROJECT_ID": deployed.server.project,
-        "APPWRITE_API_KEY": deployed.server.key,
-    }
+    reached = environment(
+        APPWRITE_ENDPOINT=deployed.server.endpoint,
+        APPWRITE_PROJECT_ID=deployed.server.project,
+        APPWRITE_API_KEY=deployed.server.key,
+    )
     command = [sys.executable, "scripts/setup_db.py", "--check"]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, cwd=ROOT, env=reached, capture_output=True, text=True, timeout=60, check=False)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
 

@@ -200,3 +200,14 @@ def test_a_functions_rule_is_kept_listed_and_deleted(server: Running) -> None:
     assert call("DELETE", f"/proxy/rules/{made.json()['$id']}").status_code == 204
     assert call("GET", f"/proxy/rules/{made.json()['$id']}").json()["type"] == "rule_not_found"
     assert server.send("GET", "/proxy/rules").status_code == 401
+
+
+def test_a_deleted_function_takes_its_rules_along(server: Running) -> None:
+    def call(method: str, path: str, body: object = None) -> requests.Response:
+        return server.send(method, path, body, x_appwrite_key=server.key)
+
+    call("POST", "/functions", {"functionId": "brief", "name": "Brief", "runtime": "python-3.12"})
+    rule = call("POST", "/proxy/rules/function", {"domain": "brief.functions.localhost", "functionId": "brief"}).json()
+
+    assert call("DELETE", "/functions/brief").status_code == 204
+    assert call("GET", f"/proxy/rules/{rule['$id']}").status_code == 404
