@@ -52,12 +52,12 @@ def failure(error: AppwriteError) -> Response:
 
 
 def response_format(request: Request) -> tuple[int, ...]:
-    """The version whose shapes the client asked for, such as (1, 8, 0); newest when it does not say."""
+    """The version whose shapes the client asked for, such as (1, 8, 0): the newest where it names none."""
     written = request.headers.get("x-appwrite-response-format", "")
     try:
         return tuple(int(part) for part in written.split(".")) if written else (9,)
     except ValueError:
-        return (9,)
+        return (0,)  # a word is older than every version
 
 
 async def json_body(request: Request) -> Body:

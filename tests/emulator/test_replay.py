@@ -16,14 +16,16 @@ from .replay_sockets import play_together
 GROUPS = (
     "account", "cors", "teams", "databases-schema", "databases-documents", "databases-validation",
     "databases-queries", "databases-writes", "tables-schema", "tables-documents", "tables-validation",
-    "tables-queries", "tables-writes", "locking", "storage", "realtime", "functions",
+    "tables-queries", "tables-writes", "locking", "storage", "realtime", "functions", "more",
 )  # fmt: skip
 
 _SCRYPT = "passwords are kept with scrypt, which Python brings along; the answer says so instead of argon2"
 _PHP_TIME = "times are read as ISO 8601, not by PHP's grammar of words such as yesterday"
 
+_RELATIONSHIPS = "relationship columns are not served: the server says so with 501"
 _UNCOMPRESSED = "files are kept as they are, so both sizes are equal"
 
+DEVIATIONS_MOST = 0.03  # of all exchanges
 # group: {name of the exchange: why it differs}
 DEVIATIONS: dict[str, dict[str, str]] = {
     "account": {
@@ -36,6 +38,17 @@ DEVIATIONS: dict[str, dict[str, str]] = {
     "tables-validation": {"bad datetime": _PHP_TIME},
     "tables-queries": {
         "list as server key": "one row fewer: the one with a time in words was refused",
+    },
+    "more": {
+        "relationship": _RELATIONSHIPS,
+        "authors: wait until the relationship is available": _RELATIONSHIPS,
+        "books: wait until the relationship is available": _RELATIONSHIPS,
+        "create nested": _RELATIONSHIPS,
+        "get without select": _RELATIONSHIPS,
+        "get select author.*": _RELATIONSHIPS,
+        "list with accept gzip (>1 kB)": "answers are not compressed: they mostly stay on one machine",
+        "get document with response format 2.5.0": "no warning is sent to newer clients, which print it for every call",
+        "locale": "nothing looks up the country of an address here: 501",
     },
 }
 
@@ -58,6 +71,8 @@ def test_recorded_exchanges_agree(player: Player, group: str) -> None:
     waiting = list(lines(group))
     while waiting:
         line = waiting.pop(0)
+        if line.get("name") in deviations:
+            line.pop("until", None)  # what never comes is not waited for
         together = [line]
         while line.get("together") and waiting and waiting[0].get("together") == line["together"]:
             together.append(waiting.pop(0))
@@ -68,3 +83,8 @@ def test_recorded_exchanges_agree(player: Player, group: str) -> None:
     unexplained = {name: found for name, found in differing.items() if name not in deviations}
     assert unexplained == {}
     assert set(deviations) == set(differing), "a deviation that no longer differs must leave the list"
+
+
+def test_few_of_the_recorded_exchanges_differ() -> None:
+    played = sum(1 for group in GROUPS for _ in lines(group))
+    assert sum(map(len, DEVIATIONS.values())) <= DEVIATIONS_MOST * played
