@@ -33,3 +33,14 @@ def test_an_unknown_topic_is_refused_with_the_known_ones() -> None:
 
     assert ran.returncode == 2
     assert "there is no topic 'speed'; there are cards" in ran.stderr
+
+
+def test_a_quick_run_against_the_embedded_server_has_every_figure(tmp_path: Path) -> None:
+    ran = bench("emulator", "--quick", "--results", str(tmp_path))
+
+    figures = json.loads((tmp_path / "emulator.json").read_text())["figures"]
+    units = [figure["unit"] for figure in figures]
+    assert ran.returncode in (0, 1), ran.stderr
+    assert units == ["s", "MiB", "1/s", "1/s", "ms", "ms", "ms", "MiB", "1/s", "MiB"]
+    assert all(figure["value"] > 0 for figure in figures[:-1])
+    assert all("a real Appwrite" in figure["beside"] for figure in figures if figure["unit"] in ("ms", "1/s"))
