@@ -10,7 +10,6 @@ from emulator import clock, wire
 from emulator.columns import FLOAT_MAX, FORMAT_SIZES, INT64, KINDS, SPATIAL, TEXT_SIZES, Column, ValueRefused
 from emulator.errors import AppwriteError, invalid_argument
 from emulator.families import Family
-from emulator.queries import parse
 from emulator.schema import SYSTEM_COLUMNS, Index, Table
 
 _STRING_MAX = 1_073_741_824
@@ -154,24 +153,6 @@ def _text_size(each: Column) -> int:
 
 def _invalid_index(family: Family, reason: str) -> AppwriteError:
     return AppwriteError(family.error_type("index", "invalid"), reason)
-
-
-def page(shown: list[dict[str, Any]], written: list[str]) -> list[dict[str, Any]]:
-    """The part of a short list that `limit`, `offset`, `cursorAfter` and `equal` queries ask for."""
-    limit, offset = 25, 0
-    for query in parse(written):
-        if query.method == "limit" and query.values:
-            limit = _whole(query.values[0], "queries", 1, INT64 - 1)
-        elif query.method == "offset" and query.values:
-            offset = _whole(query.values[0], "queries", 0, INT64 - 1)
-        elif query.method == "cursorAfter" and query.values:
-            ids = [item.get("$id", item.get("key")) for item in shown]
-            if query.values[0] not in ids:
-                raise AppwriteError("general_cursor_not_found", f"'{query.values[0]}' for the cursor was not found.")
-            shown = shown[ids.index(query.values[0]) + 1 :]
-        elif query.method == "equal":
-            shown = [item for item in shown if item.get(query.attribute) in query.values]
-    return shown[offset : offset + limit]
 
 
 def _whole(value: Any, name: str, least: int, most: int) -> int:

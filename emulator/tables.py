@@ -13,12 +13,30 @@ from starlette.responses import Response
 from emulator import clock, definitions, permissions, wire
 from emulator.auth import authenticate
 from emulator.columns import TEXT_SIZES, Column
-from emulator.database import quote
+from emulator.database import pack, quote, unpack
 from emulator.errors import AppwriteError, invalid_argument
 from emulator.families import Family, family_of
+from emulator.listing import View, page
 from emulator.schema import ROW_BYTES_MAX, DatabaseRecord, Index, Schema, Table
 from emulator.server import server_of
 
+# The items of a list in JSON; columns and indexes are known by their keys.
+_ITEMS = """(
+    SELECT coalesce(value ->> '$.key', value ->> '$."$id"') AS id, key AS sequence, value AS item,
+    value ->> '$."$createdAt"' AS created_at, value ->> '$."$updatedAt"' AS updated_at,
+    coalesce(value ->> '$.name', value ->> '$.key') AS name, value ->> '$.type' AS type,
+    value ->> '$.status' AS status, value ->> '$.enabled' AS enabled FROM json_each(?)
+)"""
+_SHOWN = View(
+    _ITEMS,
+    {
+        "name": ("name", "string"),
+        "key": ("id", "string"),
+        "type": ("type", "string"),
+        "status": ("status", "string"),
+        "enabled": ("enabled", "boolean"),
+    },
+)
 _ACTIONS = ("create", "read", "update", "delete")
 
 
@@ -360,7 +378,9 @@ def _objects(body: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _page(request: Request, shown: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return {"total": len(shown), name: definitions.page(shown, wire.list_parameter(request, "queries"))}
+    """The page of a list that is kept in memory: queried as if it were a table."""
+    total, rows = page(request, server_of(request).db, _SHOWN, values=[pack(shown)])
+    return {"total": total, name: [unpack(row["item"]) for row in rows]}
 
 
 def _or(value: Any, default: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from appwrite.enums.tables_db_index_type import TablesDBIndexType
 from appwrite.exception import AppwriteException
+from appwrite.query import Query
 from appwrite.services.tables_db import TablesDB
 
 from .conftest import Running, running
@@ -70,6 +71,29 @@ def test_a_column_can_be_renamed_widened_and_deleted_with_its_index(shelf: Table
     shelf.delete_column(*at, "title")
     assert shelf.get_row(*at, "b1").data == {}
     assert shelf.list_indexes(*at).total == 0
+
+
+def test_lists_are_searched_filtered_and_paged_as_rows_are(server: Running, shelf: TablesDB) -> None:
+    for n in range(30):
+        shelf.create_integer_column("shelf", "book", f"n{n:02d}", False)
+    shelf.create_boolean_column("shelf", "book", "lent", False)
+    shelf.create_table("shelf", "cd", "Compact disc", enabled=False)
+
+    def columns(*queries: str, **named: Any) -> tuple[int, list[str]]:
+        listed = shelf.list_columns("shelf", "book", list(queries), **named)
+        return int(listed.total), [column.key for column in listed.columns]
+
+    assert columns() == (31, [f"n{n:02d}" for n in range(25)])
+    assert columns(Query.limit(2), Query.offset(29)) == (31, ["n29", "lent"])
+    assert columns(Query.limit(1), Query.cursor_after("n03")) == (31, ["n04"])
+    assert columns(Query.equal("type", "boolean")) == (1, ["lent"])
+    assert columns(Query.starts_with("key", "n2"), Query.order_desc("key"), Query.limit(1)) == (10, ["n29"])
+    assert columns(Query.limit(1), total=False) == (0, ["n00"])
+    assert [table.id for table in shelf.list_tables("shelf", search="compact").tables] == ["cd"]
+    assert [table.id for table in shelf.list_tables("shelf", [Query.equal("enabled", True)]).tables] == ["book"]
+    assert [table.id for table in shelf.list_tables("shelf", [Query.order_desc("$createdAt")]).tables] == ["cd", "book"]
+    assert refusal(shelf.list_tables, "shelf", [Query.equal("nosuch", 1)]) == (400, "general_query_invalid")
+    assert refusal(shelf.list_tables, "shelf", [Query.cursor_after("nosuch")]) == (400, "general_cursor_not_found")
 
 
 def test_a_unique_index_over_equal_rows_is_refused(shelf: TablesDB) -> None:
