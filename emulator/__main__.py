@@ -20,6 +20,8 @@ from emulator.errors import AppwriteError
 from emulator.keys import ALL_SCOPES, Keys
 from emulator.protocol import BoundedProtocol
 
+OPEN_FILES = 10_240  # what the strictest system grants without being set up for more
+
 
 def main() -> int:
     """Parse the command line and run; returns the exit status."""
@@ -60,6 +62,7 @@ def serve(arguments: list[str]) -> int:
     ready = {"endpoint": server.endpoint, "project": server.project_id, "key": server.keys.owner_key()}
     # Without it a small answer on a kept connection waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    allow_many_sockets()
     run(app, listener, ready, options.ready_file)
     os.close(lock)
     return 0
@@ -76,6 +79,16 @@ def hold_alone(data: Path) -> int:
         except BlockingIOError:
             raise OSError("another server is using this folder") from None
     return lock
+
+
+def allow_many_sockets() -> None:
+    """Many systems let a process open 1,024 files until it asks for more; a subscriber's socket is one."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def run(app: App, listener: socket.socket, ready: dict[str, str], ready_file: Path | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import stat
 import subprocess
@@ -29,6 +30,17 @@ def test_the_ready_file_says_what_standard_output_says_and_others_cannot_read_it
         assert ready == {"endpoint": server.endpoint, "project": "p1", "key": server.key}
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert requests.get(server.endpoint + "/health/version", timeout=5).json() == {"version": "1.9.6"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another process's limits are asked of Linux")
+def test_more_subscribers_fit_than_a_process_may_usually_open_files(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with running(tmp_path) as server:
+            assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)[0] == min(10_240, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_sigterm_ends_it_within_two_seconds_with_sockets_open(tmp_path: Path) -> None:
