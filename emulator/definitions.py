@@ -41,6 +41,8 @@ def inline_column(family: Family, body: Mapping[str, Any]) -> Column:
     """A column given with its table: `type` is a kind, or string with a `format`."""
     kind = body.get("format") or body.get("type")
     kind = {"double": "float", "linestring": "line"}.get(str(kind), kind)
+    if kind == "relationship":
+        raise AppwriteError("general_not_implemented", "Relationship columns are not served by this server.", 501)
     if kind not in KINDS:
         raise invalid_argument(f"{family.column}s", f"Unknown type '{kind}'")
     return column(family, kind, body)

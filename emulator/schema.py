@@ -204,6 +204,16 @@ class Schema:
             connection.execute("DELETE FROM tables WHERE sequence = ?", (table.sequence,))
         del self.tables[table.database_id, table.id]
 
+    def longest(self, table: Table, column: Column) -> int:
+        """The characters of the longest text in a column."""
+        name, each = quote(column.key), f"FROM {table.storage}"
+        if column.array:
+            sql = f"SELECT max(length(item.value)) AS n {each}, json_each({name}) AS item"
+        else:
+            sql = f"SELECT max(length({name})) AS n {each}"
+        row = self._db.one(sql)
+        return int(row["n"] or 0) if row is not None else 0
+
     def add_index(self, table: Table, index: Index) -> Table:
         """Make an index. Raises sqlite3.IntegrityError where rows break its uniqueness."""
         changed = table.change(indexes=(*table.indexes, index))

@@ -205,9 +205,10 @@ def update_column(kind: str) -> Callable[[Request], Awaitable[Response]]:
         if old.kind != kind:
             raise AppwriteError(family.error_type("column", "type_invalid"), f"'{old.key}' is not of type {kind}.")
         new = definitions.changed_column(family, old, body)
+        _with_column(family, table.change(columns=tuple(each for each in table.columns if each != old)), new)
+        _require_fitting(schema, family, table, old, new)
         statements = []
         if new.key != old.key:
-            _with_column(family, table, new)
             statements.append(f"ALTER TABLE {table.storage} RENAME COLUMN {quote(old.key)} TO {quote(new.key)}")
         columns = tuple(new if column.key == old.key else column for column in table.columns)
         indexes = tuple(
@@ -368,6 +369,15 @@ def _with_column(family: Family, table: Table, column: Column) -> tuple[Column, 
             f"With '{column.key}' a row would be wider than {ROW_BYTES_MAX} bytes; a longer text is kept off the row.",
         )
     return columns
+
+
+def _require_fitting(schema: Schema, family: Family, table: Table, old: Column, new: Column) -> None:
+    """Raises column_invalid_resize where a text that is kept is longer than the column's new size."""
+    if new.size < old.size and schema.longest(table, old) > new.size:
+        raise AppwriteError(
+            family.error_type("column", "invalid_resize"),
+            f"A value of '{old.key}' is longer than {new.size} characters.",
+        )
 
 
 def _objects(body: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

@@ -141,6 +141,54 @@ def test_a_row_too_wide_for_a_real_server_is_refused_here_too(shelf: TablesDB) -
     assert table.bytesmax == 65_535
 
 
+def test_a_column_is_widened_and_narrowed_as_far_as_the_row_and_its_values_allow(shelf: TablesDB) -> None:
+    at = ("shelf", "book")
+    shelf.create_varchar_column(*at, "wide", 12_000, False)
+    shelf.create_varchar_column(*at, "name", 10, False)
+    shelf.create_varchar_column(*at, "tags", 10, False, array=True)
+    shelf.create_row(*at, "b1", {"name": "abcde", "tags": ["x", "abcdef"]})
+    assert refusal(shelf.update_varchar_column, *at, "name", False, None, size=5_000) == (400, "column_limit_exceeded")
+    assert refusal(shelf.update_varchar_column, *at, "name", False, None, size=4) == (400, "column_invalid_resize")
+    assert refusal(shelf.update_varchar_column, *at, "tags", False, None, size=5) == (400, "column_invalid_resize")
+    shelf.update_varchar_column(*at, "name", False, None, size=5)
+    shelf.update_varchar_column(*at, "tags", False, None, size=6)
+    shelf.update_varchar_column(*at, "wide", False, None, new_key="Wide")
+    assert [column.key for column in shelf.list_columns(*at).columns] == ["Wide", "name", "tags"]
+    assert refusal(shelf.update_varchar_column, *at, "name", False, None, new_key="wide")[0] == 409
+    assert shelf.get_row(*at, "b1").data == {"Wide": None, "name": "abcde", "tags": ["x", "abcdef"]}
+
+
+def test_columns_of_every_other_kind_keep_what_they_are_given(shelf: TablesDB) -> None:
+    at = ("shelf", "book")
+    shelf.create_text_column(*at, "text", False)
+    shelf.create_mediumtext_column(*at, "medium", False)
+    shelf.create_big_int_column(*at, "big", False)
+    shelf.create_point_column(*at, "point", False, default=[1, 2])
+    shelf.create_line_column(*at, "line", False)
+    shelf.create_polygon_column(*at, "polygon", False)
+    types = {column.key: column.type for column in shelf.list_columns(*at).columns}
+    assert types == {
+        "text": "text", "medium": "mediumtext", "big": "bigint",
+        "point": "point", "line": "linestring", "polygon": "polygon",
+    }  # fmt: skip
+    data = {"text": "t", "medium": "m" * 70_000, "big": 2**62, "line": [[0, 0], [1, 1.5]]}
+    shapes = {"polygon": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+    shelf.create_row(*at, "b1", {**data, **shapes})
+    assert shelf.get_row(*at, "b1").data == {**data, **shapes, "point": [1, 2]}
+    assert refusal(shelf.update_row, *at, "b1", {"line": [[0, 0], [1]]}) == (400, "row_invalid_structure")
+    assert refusal(shelf.update_row, *at, "b1", {"point": [10**400, 0]}) == (400, "row_invalid_structure")
+
+
+def test_a_relationship_is_refused_by_name(server: Running, shelf: TablesDB) -> None:
+    body = {"relatedTableId": "book", "type": "oneToOne", "key": "twin"}
+    one = server.send("POST", "/tablesdb/shelf/tables/book/columns/relationship", body, x_appwrite_key=server.key)
+    inline = {"tableId": "cd", "name": "CD", "columns": [{**body, "type": "relationship"}]}
+    other = server.send("POST", "/tablesdb/shelf/tables", inline, x_appwrite_key=server.key)
+    for answer in (one, other):
+        assert (answer.status_code, answer.json()["type"]) == (501, "general_not_implemented")
+        assert "relationship" in answer.json()["message"].lower()
+
+
 def test_a_table_with_bad_columns_inline_is_not_made_at_all(shelf: TablesDB) -> None:
     columns = [{"key": "a", "type": "integer"}, {"key": "a", "type": "integer"}]
     assert refusal(shelf.create_table, "shelf", "half", "Half", columns=columns)[0] == 409
