@@ -23,8 +23,8 @@ CREATE TABLE IF NOT EXISTS user_tokens (
 """
 SESSION_SECONDS = 31_536_000  # a year, as on a fresh Appwrite project
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
-_PHONE = re.compile(r"^\+[1-9][0-9]{5,14}$")
-_EMAIL = re.compile(r"^[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+_PHONE = re.compile(r"\+[1-9][0-9]{5,14}")
+_EMAIL = re.compile(r"[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _FREE_MAIL = frozenset({"gmail.com", "outlook.com", "hotmail.com", "yahoo.com", "icloud.com", "proton.me", "gmx.de"})
 
 
@@ -43,14 +43,14 @@ def password_fits(password: str, kept: str) -> bool:
 
 def checked_email(value: object) -> str:
     """The address in lower case. Raises general_argument_invalid."""
-    if not isinstance(value, str) or len(value) > 254 or _EMAIL.match(value) is None:
+    if not isinstance(value, str) or len(value) > 254 or _EMAIL.fullmatch(value) is None:
         raise invalid_argument("email", "Value must be a valid email address")
     return value.lower()
 
 
 def checked_phone(value: object) -> str:
     """The number. Raises general_argument_invalid."""
-    if not isinstance(value, str) or _PHONE.match(value) is None or value.endswith("\n"):
+    if not isinstance(value, str) or _PHONE.fullmatch(value) is None:
         raise invalid_argument("phone", "Phone number must start with a '+' and can have a maximum of fifteen digits.")
     return value
 

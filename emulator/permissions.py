@@ -7,23 +7,23 @@ from collections.abc import Iterable, Sequence
 
 from emulator.errors import AppwriteError, invalid_argument
 
-_PERMISSION = re.compile(r'^(create|read|update|delete|write)\("([^"]+)"\)$')
+_PERMISSION = re.compile(r'(create|read|update|delete|write)\("([^"]+)"\)')
 _WRITE = ("create", "update", "delete")
 _ID = r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,35}"
 _ROLE = re.compile(
-    rf"^(any|guests|users(/(verified|unverified))?|user:{_ID}(/(verified|unverified))?"
-    rf"|team:{_ID}(/[a-zA-Z0-9._-]{{1,36}})?|member:{_ID}|label:[a-zA-Z0-9]{{1,36}})$"
+    rf"(any|guests|users(/(verified|unverified))?|user:{_ID}(/(verified|unverified))?"
+    rf"|team:{_ID}(/[a-zA-Z0-9._-]{{1,36}})?|member:{_ID}|label:[a-zA-Z0-9]{{1,36}})"
 )
 
 
 def role_is_valid(role: str) -> bool:
     """Whether the text names a role Appwrite knows."""
-    return _ROLE.match(role) is not None
+    return _ROLE.fullmatch(role) is not None
 
 
 def parse(permission: str) -> tuple[str, str] | None:
     """`read("any")` as ("read", "any"); None where it is no permission."""
-    match = _PERMISSION.match(permission)
+    match = _PERMISSION.fullmatch(permission)
     if match is None or not role_is_valid(match[2]):
         return None
     return match[1], match[2]

@@ -84,7 +84,7 @@ class Hub:
         for connection in self._connections:
             if connection.user_id == user_id:
                 row = self._server.db.one("SELECT * FROM users WHERE id = ?", (user_id,))
-                connection.roles = GUEST.roles if row is None else user_roles(self._server.db, row)
+                connection.roles = GUEST.roles if row is None or not row["active"] else user_roles(self._server.db, row)
 
 
 class Connection:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from emulator import accounts, clock, teams, wire
+from emulator import accounts, clock, permissions, teams, wire
 from emulator.account import jwt_seconds
 from emulator.auth import authenticate
 from emulator.database import pack
@@ -70,7 +70,7 @@ async def update_labels(request: Request) -> Response:
     server, body = await _begin(request, "users.write")
     labels = body.get("labels")
     if not isinstance(labels, list) or not all(
-        isinstance(label, str) and label.isalnum() and len(label) <= 36 for label in labels
+        isinstance(label, str) and permissions.role_is_valid(f"label:{label}") for label in labels
     ):
         raise invalid_argument("labels", "Value must be a list of texts of letters and digits, at most 36 each")
     return _change(request, server, "labels", labels=pack(list(dict.fromkeys(labels))))

@@ -89,6 +89,13 @@ def test_a_page_signs_in_without_an_account_and_stays_signed_in_when_loaded_agai
     assert "a_session" not in signed_in["cookie"], "a script must not see the session's cookie"
 
 
+def test_a_page_of_the_servers_own_host_is_known_by_its_cookie_alone(client: Seen) -> None:
+    cookie = client["cookie"]
+
+    assert cookie["seen"] == cookie["userId"]
+    assert cookie["after"] == 401, "signing out takes the cookie away"
+
+
 def test_a_page_signs_out_signs_up_and_signs_in_with_its_password(client: Seen) -> None:
     email = client["email"]
 

@@ -12,9 +12,10 @@ import requests
 from appwrite.exception import AppwriteException
 from appwrite.query import Query
 from appwrite.services.account import Account
+from appwrite.services.tables_db import TablesDB
 from appwrite.services.users import Users
 
-from .conftest import Person, Running, hear
+from .conftest import Person, Running, hear, hears_nothing
 
 PASSWORD = "correct horse battery"
 
@@ -190,6 +191,30 @@ def test_a_user_who_leaves_is_blocked_until_a_server_lets_it_in(server: Running,
     assert someone.account.get().id == someone.id
 
 
+def test_an_open_socket_of_a_user_who_is_blocked_hears_no_more(
+    server: Running, admin: TablesDB, person: Callable[..., Person]
+) -> None:
+    someone = person()
+    admin.create("blocked_db", "Blocked")
+    admin.create_table("blocked_db", "notes", "Notes", row_security=True, columns=[{"key": "n", "type": "integer"}])
+    granted = [f'read("user:{someone.id}")']
+    row = admin.create_row("blocked_db", "notes", "one", {"n": 1}, permissions=granted)
+    with server.socket("&channels[]=rows", x_appwrite_session=someone.session) as socket:
+        assert hear(socket)["type"] == "connected"
+        admin.update_row("blocked_db", "notes", row.id, {"n": 2})
+        assert hear(socket)["data"]["payload"]["n"] == 2
+        Users(server.client(key=server.key)).update_status(someone.id, False)
+        admin.update_row("blocked_db", "notes", row.id, {"n": 3})
+        assert hears_nothing(socket)
+    admin.delete("blocked_db")
+
+
+@pytest.mark.parametrize("labels", ["vip", ["v i p"], ["vip\n"], ["größe"], [""], ["x" * 37], [1], None])
+def test_a_label_that_is_none_is_refused(server: Running, person: Callable[..., Person], labels: object) -> None:
+    answer = server.send("PUT", f"/users/{person().id}/labels", {"labels": labels}, x_appwrite_key=server.key)
+    assert (answer.status_code, answer.json()["type"]) == (400, "general_argument_invalid")
+
+
 def test_a_server_finds_users_by_search_query_and_page(server: Running, person: Callable[..., Person]) -> None:
     ids = [person(name=f"Findable {number}", email=f"find{number}@example.test").id for number in range(3)]
     users = Users(server.client(key=server.key))
@@ -228,7 +253,7 @@ def test_a_server_makes_users_and_hands_out_tokens_that_work_once(server: Runnin
     users = Users(server.client(key=server.key))
     user = users.create("unique()", email="made@example.test", password=PASSWORD, name="Made")
     assert users.get(user.id).name == "Made"
-    assert user.id in [each.id for each in users.list().users]
+    assert user.id in [each.id for each in users.list(search="made@").users]
     secret = users.create_token(user.id).secret
     first, second = (
         server.send("POST", "/account/sessions/token", {"userId": user.id, "secret": secret}) for _ in range(2)
@@ -254,6 +279,7 @@ def test_a_blocked_user_is_refused(server: Running, person: Callable[..., Person
         {"email": "x@example.test", "password": PASSWORD},
         {"userId": "../x", "email": "x@example.test", "password": PASSWORD},
         {"userId": "unique()", "email": "not an address", "password": PASSWORD},
+        {"userId": "unique()", "email": "x@example.test\n", "password": PASSWORD},
         {"userId": "unique()", "email": ["x@example.test"], "password": PASSWORD},
         {"userId": "unique()", "email": "x@example.test", "password": "short"},
         {"userId": "unique()", "email": "x@example.test", "password": 12345678},

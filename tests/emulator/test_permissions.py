@@ -146,7 +146,19 @@ def test_a_key_and_a_session_together_are_refused(person: Callable[..., Person],
 
 
 @pytest.mark.parametrize(
-    "permission", ["read(any)", 'read("")', 'read("user:")', 'see("any")', 'read("team:a/b/c")', "", 5, 'create("any")']
+    "permission",
+    [
+        "read(any)",
+        'read("any\n")',
+        'read("any")\n',
+        'read("")',
+        'read("user:")',
+        'see("any")',
+        'read("team:a/b/c")',
+        "",
+        5,
+        'create("any")',
+    ],
 )
 def test_a_permission_that_is_none_is_refused(vault: TablesDB, server: Running, permission: object) -> None:
     answer = server.send(

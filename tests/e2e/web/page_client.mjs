@@ -32,6 +32,17 @@ say("email", await page.evaluate(async () => {
   return { gone, wrong, made: made.$id, session: session.userId, seen: { $id, name, email, prefs }, wanted: who.email };
 }));
 
+const neighbour = await browser.newPage(); // on another port of the server's own host: its cookie is no foreign one
+await useSdk(neighbour, { ...at, endpoint: at.endpoint.replace("127.0.0.1", "localhost") });
+say("cookie", await neighbour.evaluate(async () => {
+  const { userId } = await me.account.createAnonymousSession();
+  localStorage.removeItem("cookieFallback");
+  const seen = (await me.account.get()).$id;
+  await me.account.deleteSession({ sessionId: "current" });
+  localStorage.removeItem("cookieFallback");
+  return { userId, seen, after: await me.account.get().catch((error) => error.code) };
+}));
+
 const stranger = await browser.newPage();
 await useSdk(stranger, at);
 await stranger.evaluate(() => me.account.createAnonymousSession());
