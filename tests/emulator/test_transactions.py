@@ -11,6 +11,10 @@ from appwrite.exception import AppwriteException
 from appwrite.operator import Operator
 from appwrite.query import Query
 from appwrite.services.tables_db import TablesDB
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emulator.operations import EVENTS
 
 from .conftest import Person, Running, hear, hears_nothing, running
 
@@ -232,6 +236,36 @@ def test_operations_that_make_no_sense_are_refused(server: Running, bank: Tables
     assert answer.status_code == 400
     assert answer.json()["type"] in ("general_argument_invalid", "row_missing_data")
     assert bank.get_transaction(tx).operations == 0
+
+
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+DATA = VALUE | st.dictionaries(
+    st.sampled_from(["name", "balance", "$id", "$permissions", "column", "value", "min", "max", "data", "queries"]),
+    VALUE,
+)
+OPERATION = st.fixed_dictionaries(
+    {"action": st.sampled_from(sorted(EVENTS)) | VALUE, "databaseId": st.just("bank"), "tableId": st.just("account")},
+    optional={"rowId": st.sampled_from(["x", "y", "unique()"]) | VALUE, "data": DATA | st.lists(DATA, max_size=2)},
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(operations=st.lists(OPERATION, max_size=3))
+def test_whatever_is_to_wait_is_answered_and_read_and_committed_or_refused(
+    server: Running, bank: TablesDB, operations: list[Any]
+) -> None:
+    key = {"x_appwrite_key": server.key}
+    tx = server.send("POST", "/tablesdb/transactions", {}, **key).json()["$id"]
+    path = f"/tablesdb/transactions/{tx}"
+    added = server.send("POST", f"{path}/operations", {"operations": operations}, **key)
+    seen = server.send("GET", f"/tablesdb/bank/tables/account/rows?transactionId={tx}", **key)
+    committed = server.send("PATCH", path, {"commit": True}, **key)
+    assert (added.status_code, seen.status_code) in ((201, 200), (400, 200))
+    assert committed.status_code in (200, 400, 404, 409)
 
 
 @pytest.mark.parametrize("body", [{"ttl": 59}, {"ttl": 3601}, {"ttl": "60"}, {"ttl": True}])
