@@ -191,6 +191,7 @@ class Scene:
     assets: str = "{}"  # JSON: kind -> asset id
     tries: int = 0
     error_message: str = ""
+    substitution: str = ""  # JSON: what stands in for what was asked, and why; empty: it is what was asked
     writer: str = ""
 
     @classmethod
@@ -230,6 +231,25 @@ class Asset:
             **{k: getattr(self, k) for k in ("video_id", "kind", "key", "bucket_id", "file_id", "sha256", "bytes")},
             "facts": json.dumps(dict(self.facts), separators=(",", ":"), ensure_ascii=False),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of `events`: something that happened to a video, for its owner and whoever helps them."""
+
+    video_id: str
+    at: str  # ISO time, UTC
+    kind: str  # a word of core.journal
+    scene_number: int = 0  # 0: of the video as a whole
+    attempt: int = 0
+    seconds: float = 0.0  # how long it took
+    cost_usd: float = 0.0
+    sentence: str = ""
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read an Appwrite row."""
+        return cls(**{k: v for k, v in row.items() if k in {f.name for f in fields(cls)} and v is not None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from core.documents import Asset, Canvas, Options, Scene, Storyboard, Video
+from core.documents import Asset, Canvas, Event, Options, Scene, Storyboard, Video
 from core.settings import Settings
 
 D = TypeVar("D", Video, Scene)
@@ -246,6 +246,22 @@ class Store(Protocol):
         """Record a file that is whole; an existing one is returned."""
         ...
 
+    def assets(self, video_id: str) -> list[Asset]:
+        """All recorded assets of a video."""
+        ...
+
+    def record(self, event: Event, owner_id: str) -> None:
+        """Add to the video's log, readable by its owner."""
+        ...
+
+    def events(self, video_id: str, *, limit: int = 100, offset: int = 0) -> list[Event]:
+        """The video's log, oldest first."""
+        ...
+
+    def forget(self, video_id: str) -> None:
+        """Delete every row of a video, its own last; what is gone already is no error."""
+        ...
+
     def setting(self, name: str) -> str | None:
         """A server-only setting that may change at run time."""
         ...
@@ -288,6 +304,10 @@ class Files(Protocol):
 
     def download(self, bucket_id: str, file_id: str, out: Path) -> None:
         """Stream to a part file, then rename. Raises NotFoundError."""
+        ...
+
+    def delete(self, bucket_id: str, file_id: str) -> None:
+        """What is gone already is no error."""
         ...
 
     def view_url(self, bucket_id: str, file_id: str) -> str:

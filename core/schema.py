@@ -9,7 +9,7 @@ from typing import Any
 
 PATH = Path(__file__).resolve().parents[1] / "appwrite.json"
 
-VIDEOS, SCENES, ASSETS, CLAIMS, SETTINGS = "videos", "scenes", "assets", "claims", "settings"
+VIDEOS, SCENES, ASSETS, EVENTS, CLAIMS, SETTINGS = "videos", "scenes", "assets", "events", "claims", "settings"
 FUNCTION = "video_generation"
 FILMS = "final_videos"
 UPLOADS = "uploads"  # the only bucket clients write to: music and other things they bring

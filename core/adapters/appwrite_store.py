@@ -10,7 +10,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +22,7 @@ from appwrite.input_file import InputFile
 from appwrite.query import Query
 
 from core.adapters.appwrite_client import AppwriteClient
-from core.documents import Asset, Scene, Video
+from core.documents import Asset, Event, Scene, Video
 from core.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -34,7 +34,7 @@ from core.errors import (
 )
 from core.identity import digest
 from core.ports import D, StoredFile
-from core.schema import ASSETS, CLAIMS, SCENES, SETTINGS, VIDEOS, database_id
+from core.schema import ASSETS, CLAIMS, EVENTS, SCENES, SETTINGS, VIDEOS, database_id
 from core.status import check_scene, check_video
 
 log = logging.getLogger(__name__)
@@ -176,12 +176,15 @@ class AppwriteStore:
 
     def scenes(self, video_id: str) -> list[Scene]:
         """See ports.Store."""
-        found: list[Scene] = []
+        return [Scene.from_row(r) for r in self._all(SCENES, video_id, Query.order_asc("scene_number"))]
+
+    def _all(self, table: str, video_id: str, *order: str) -> list[dict[str, Any]]:
+        """Every row of a video in one table, page by page."""
+        found: list[dict[str, Any]] = []
         while True:
-            queries = [Query.equal("video_id", [video_id]), Query.order_asc("scene_number")]
-            queries += [Query.limit(_PAGE), Query.offset(len(found))]
-            rows = self._list(SCENES, queries)["rows"]
-            found += [Scene.from_row(r) for r in rows]
+            queries = [Query.equal("video_id", [video_id]), *order, Query.limit(_PAGE), Query.offset(len(found))]
+            rows = self._list(table, queries)["rows"]
+            found += rows
             if len(rows) < _PAGE:
                 return found
 
@@ -215,7 +218,7 @@ class AppwriteStore:
                 raise
         return type(document).from_row(row)
 
-    # ---- claims, assets, settings
+    # ---- claims, assets, events, settings
 
     def claim(self, *parts: str | int, video_id: str) -> bool:
         """See ports.Store."""
@@ -234,6 +237,32 @@ class AppwriteStore:
         """See ports.Store."""
         row, _ = self._create(ASSETS, asset.id, asset.columns(), owner_id)
         return Asset.from_row(row)
+
+    def assets(self, video_id: str) -> list[Asset]:
+        """See ports.Store."""
+        return [Asset.from_row(r) for r in self._all(ASSETS, video_id)]
+
+    def record(self, event: Event, owner_id: str) -> None:
+        """See ports.Store."""
+        self._create(EVENTS, secrets.token_hex(10), asdict(event), owner_id)
+
+    def events(self, video_id: str, *, limit: int = 100, offset: int = 0) -> list[Event]:
+        """See ports.Store."""
+        queries = [Query.equal("video_id", [video_id]), Query.order_asc("at"), Query.order_asc("$sequence")]
+        rows = self._list(EVENTS, [*queries, Query.limit(limit), Query.offset(offset)])["rows"]
+        return [Event.from_row(r) for r in rows]
+
+    def forget(self, video_id: str) -> None:
+        """See ports.Store."""
+        for table in (SCENES, ASSETS, EVENTS, CLAIMS):
+            for row in self._all(table, video_id):
+                self._delete(table, row["$id"])
+        self._delete(VIDEOS, video_id)
+
+    def _delete(self, table: str, row_id: str) -> None:
+        with contextlib.suppress(NotFoundError):
+            path, headers = self._path(table, row_id), dict(_JSON_HEADERS)
+            with_retries(lambda: self._client.call("delete", path, headers), f"{table}/{row_id}")
 
     def setting(self, name: str) -> str | None:
         """See ports.Store."""
@@ -281,8 +310,7 @@ class AppwriteFiles:
         if there and there.complete and there.bytes == size:
             return there
         if there:
-            with contextlib.suppress(NotFoundError):  # deleted by a call whose answer was lost
-                with_retries(lambda: self._client.call("delete", self._path(bucket_id, file_id)), f"file {file_id}")
+            self.delete(bucket_id, file_id)
 
         def send() -> Any:
             params = {
@@ -329,6 +357,12 @@ class AppwriteFiles:
         """See ports.Files."""
         path = self._path(bucket_id, file_id) + "/download"
         with_retries(lambda: self._client.download(path, out), f"file {file_id}")
+
+    def delete(self, bucket_id: str, file_id: str) -> None:
+        """See ports.Files."""
+        path, headers = self._path(bucket_id, file_id), dict(_JSON_HEADERS)
+        with contextlib.suppress(NotFoundError):
+            with_retries(lambda: self._client.call("delete", path, headers), f"file {file_id}")
 
     def view_url(self, bucket_id: str, file_id: str) -> str:
         """See ports.Files."""

@@ -114,10 +114,10 @@ FAMILIES = {
 def data_of(table: str) -> dict[str, str]:
     """Values for the required columns, or for one where none is."""
     columns = TABLES[table]["columns"]
+    values = {"string": "x", "datetime": "2026-01-01T00:00:00.000+00:00"}
+    required = {c["key"]: values[c["type"]] for c in columns if c["required"]}
     texts = [c["key"] for c in columns if c["type"] == "string" and c.get("format") is None]
-    required = [c["key"] for c in columns if c["required"]]
-    assert set(required) <= set(texts), "a required column of another type needs a value here"
-    return dict.fromkeys(required or texts[:1], "x")
+    return required or {texts[0]: "x"}
 
 
 def expected_of_row(role: Role, kind: Kind, words: Words) -> dict[str, Answer]:
