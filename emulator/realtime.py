@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import secrets
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -95,6 +96,7 @@ class Connection:
         self._socket = socket
         self._hub = hub
         self._server = server_of(socket)
+        self._name = secrets.token_hex(8)  # for its own count of messages
         self._waiting: deque[tuple[str, str]] = deque()  # frames in two parts
         self._characters = 0
         self._more = asyncio.Event()
@@ -177,7 +179,7 @@ class Connection:
 
     def _count_message(self) -> None:
         limits = self._server.limits
-        if limits.enforced and limits.take(("realtime", str(id(self))), MESSAGES_PER_MINUTE, 60)[0] < 0:
+        if limits.enforced and limits.take(("realtime", self._name), MESSAGES_PER_MINUTE, 60)[0] < 0:
             sentence = f"Too many messages: at most {MESSAGES_PER_MINUTE} a minute."
             raise AppwriteError("realtime_too_many_messages", sentence)
 
