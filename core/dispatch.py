@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from core.documents import Video
 from core.errors import BusyError, ConflictError, UnavailableError
+from core.journal import EventKind, note
 from core.ports import Job, Parts
 from core.status import VideoStatus
 
-log = logging.getLogger(__name__)
-
 _CONFLICT_TRIES = 8
+_UNCHANGED = "Your video is as it was, the change could not be made: "
 
 
 def read_handle(video: Video) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def hand_out(
         goes_on: the same work, handed from one step to the next: it is no new try, and its time goes on counting.
         changes: further columns of the first write, and `expected_seconds` for the handle.
     """
-    now = parts.clock.now()
+    now, said_before = parts.clock.now(), video.stage
     attempt = video.attempt + 1
     deadline = now + timedelta(seconds=parts.settings.call_deadline_seconds)
     expected = float(changes.pop("expected_seconds", expected_seconds(video)))
@@ -96,9 +95,10 @@ def hand_out(
             call_id = parts.dispatcher.submit(Job(kind, video.id, attempt, scenes))
             handle["calls"].append({"id": call_id, "kind": kind, "scenes": list(scenes)})
     except (BusyError, UnavailableError) as error:
-        log.warning("not handed out: %s", error.sentence, extra={"action": "dispatch_failed", "video_id": video.id})
         _cancel(parts, handle)
         why = f"Waiting for a renderer: {error.sentence}"
+        if why != said_before:  # it is tried again and again
+            note(parts, video, EventKind.WAITING, why)
         again = now + timedelta(seconds=parts.settings.queued_due_seconds / 4)
         return advance_while(
             parts,
@@ -115,7 +115,18 @@ def hand_out(
     )
     if current is None:  # cancelled, or a newer attempt took over, while the calls went out
         _cancel(parts, handle)
+        return None
+    note(parts, current, EventKind.HANDED_OUT, _said(jobs))
     return current
+
+
+def _said(jobs: Sequence[tuple[str, tuple[int, ...]]]) -> str:
+    """What was handed out, as a sentence."""
+    numbers = sorted(n for _, scenes in jobs for n in scenes)
+    if not numbers:
+        return "The join was handed to a renderer."
+    listed = f"Scene {numbers[0]} was" if len(numbers) == 1 else f"{len(numbers)} scenes were"
+    return f"{listed} handed to a renderer in {len(jobs)} {'call' if len(jobs) == 1 else 'calls'}."
 
 
 def _cancel(parts: Parts, handle: dict[str, Any]) -> None:
@@ -124,18 +135,23 @@ def _cancel(parts: Parts, handle: dict[str, Any]) -> None:
 
 
 def fail(parts: Parts, video: Video, code: str, sentence: str) -> None:
-    """End a video with a sentence, unless it has ended otherwise meanwhile."""
+    """End a video with a sentence, unless it has ended otherwise meanwhile.
+
+    A video that has a film keeps it: what was asked for later did not succeed, and that is all that is lost.
+    """
     attempt = video.attempt
-    advance_while(
+    ended = advance_while(
         parts,
         video,
         lambda v: v.attempt == attempt and not v.is_terminal,
-        lambda _: {
-            "status": VideoStatus.FAILED,
-            "error_code": code,
-            "error_message": sentence,
-            "stage": f"Failed: {sentence}"[:500],
-            "eta_seconds": None,
-            "due_at": None,
-        },
+        lambda v: {**_ended(v, sentence), "error_code": code, "error_message": sentence, "due_at": None},
     )
+    if ended is not None:
+        note(parts, ended, EventKind.FAILED, f"{code}: {sentence}")
+
+
+def _ended(video: Video, sentence: str) -> dict[str, Any]:
+    if video.final_file_id and video.status in (VideoStatus.RENDERING, VideoStatus.COMBINING):
+        whole = {"status": VideoStatus.COMPLETED, "progress": 100, "current_scene": video.scene_count, "eta_seconds": 0}
+        return {**whole, "stage": f"{_UNCHANGED}{sentence}"[:500]}
+    return {"status": VideoStatus.FAILED, "stage": f"Failed: {sentence}"[:500], "eta_seconds": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+import time
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from core.dispatch import fail, hand_out, spread
 from core.documents import Options, Scene, Storyboard, Video
 from core.errors import ConflictError, InvalidInputError, ScenewrightError
 from core.identity import digest, scene_id
+from core.journal import EventKind, note
 from core.ports import Parts, StoryboardBrief
 from core.progress import PLANNED
 from core.request import Choices, validate
@@ -79,6 +81,7 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> None:
         )
     except ConflictError:
         return  # somebody else has it
+    begun = time.monotonic()
     try:
         storyboard = keep_storyboard(parts, video)
         numbers = keep_scenes(parts, video, storyboard)
@@ -88,6 +91,8 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> None:
         fail(parts, video, error.code, error.sentence)
         return
     count = len(numbers)
+    of_scenes = f"{count} {'scene' if count == 1 else 'scenes'}"
+    note(parts, video, EventKind.PLANNED, f"The storyboard has {of_scenes}.", seconds=time.monotonic() - begun)
     seconds = estimate_seconds([s.narration for s in storyboard.scenes], video.parsed_options.speed)
     hand_out(
         parts,
@@ -97,7 +102,7 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> None:
         scene_count=count,
         current_scene=1,
         progress=max(video.progress, PLANNED),
-        stage=f"Storyboard ready: {count} {'scene' if count == 1 else 'scenes'}, handed to the renderer",
+        stage=f"Storyboard ready: {of_scenes}, handed to the renderer",
         eta_seconds=max(1, round(seconds * _RENDER_RATIO)),
         expected_seconds=seconds * _RENDER_RATIO,
     )

@@ -29,6 +29,11 @@ def rendering_progress(scene_count: int, shares: float) -> int:
     return PLANNED + int((RENDERED - PLANNED) * min(shares / max(scene_count, 1), 1.0))
 
 
+def restart_progress(scene_count: int, rendered: int) -> int:
+    """Per cent at which the bar of a video begins again: the share that is already made; 0 before there are scenes."""
+    return rendering_progress(scene_count, rendered) if scene_count else 0
+
+
 def combining_progress(share: float) -> int:
     """Per cent for a share (0 to 1) of joining, checking and keeping the film; 100 is the last write's own."""
     return min(99, RENDERED + int((100 - RENDERED) * min(max(share, 0.0), 1.0)))

@@ -37,7 +37,8 @@ _V, _S = VideoStatus, SceneStatus
 VIDEO_ARROWS: dict[VideoStatus, frozenset[VideoStatus]] = {
     _V.QUEUED: frozenset({_V.QUEUED, _V.PLANNING, _V.FAILED, _V.CANCELLED}),
     _V.PLANNING: frozenset({_V.PLANNING, _V.RENDERING, _V.FAILED, _V.CANCELLED}),
-    _V.RENDERING: frozenset({_V.RENDERING, _V.COMBINING, _V.FAILED, _V.CANCELLED}),
+    # to completed from a half-way state: a film that was there already stays when a change to it fails
+    _V.RENDERING: frozenset({_V.RENDERING, _V.COMBINING, _V.COMPLETED, _V.FAILED, _V.CANCELLED}),
     # back to rendering: at the join an asset turned out to be missing
     _V.COMBINING: frozenset({_V.COMBINING, _V.RENDERING, _V.COMPLETED, _V.FAILED, _V.CANCELLED}),
     # out of a terminal state only because a person asked for it
