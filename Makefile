@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN := $(BIN)/scenewright
 NODE_TESTS := tests/e2e/web
 
-.PHONY: help setup demo test lint types unit up down start-all stop-all worker scheduler monitor status stats logs purge doctor bench fuzz archive lock clean
+.PHONY: help setup demo test lint types unit up down start-all stop-all worker scheduler monitor status stats logs purge doctor bench fuzz chaos archive lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ unit:
 
 fuzz: .venv/ready ## look for new cases with the property tests, many at random
 	@HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m hypothesis --timeout 3600
+
+chaos: .venv/ready ## pull every plug, many times, and print what was lost (under half an hour)
+	@$(BIN)/python -m pytest -m chaos --timeout 1800 tests/chaos
 
 up start-all: .venv/ready ## start the whole local system (server, function, renderer, scheduler) until Ctrl-C
 	@$(RUN) up
