@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -359,6 +360,10 @@ def test_old_executions_are_purged_and_the_newest_kept(tmp_path: Path) -> None:
         until(lambda: functions.list_executions("busy").total == 3)
         assert {each.id for each in functions.list_executions("busy").executions} == {*runs[-2:], planned}
         last = ended(functions, "busy", functions.create_execution("busy", xasync=True).id)
+    made = datetime.fromisoformat(last.createdat)
+    until(
+        lambda: datetime.now(UTC) - made > timedelta(seconds=1.5)
+    )  # what is older than a second is purged at the start
     with serving(tmp_path, _APP_MAINTENANCE_RETENTION_EXECUTION="1") as (_, functions):
         until(lambda: functions.list_executions("busy").total == 1)
         assert last.id not in [each.id for each in functions.list_executions("busy").executions]
