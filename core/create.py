@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from datetime import timedelta
 
 from core.documents import Options, Video
 from core.errors import AlreadyExistsError, InvalidInputError, RefusedError
 from core.identity import digest
+from core.journal import EventKind, note
 from core.ports import Parts
 from core.request import VideoRequest
 from core.schema import UPLOADS
@@ -67,12 +67,11 @@ def create_video(parts: Parts, request: VideoRequest, owner_id: str, idempotency
         script=request.script,
         options=request.options.to_json(),
         stage="Waiting to be planned",
-        due_at=(parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds)).isoformat(
-            timespec="milliseconds"
-        ),
+        # due at once: if the trigger is lost, the next sweep plans it; if not, a claim decides between the two
+        due_at=parts.clock.now().isoformat(timespec="milliseconds"),
     )
     try:
-        return parts.store.create_video(video)
+        made = parts.store.create_video(video)
     except AlreadyExistsError:
         there = parts.store.get_video(video.id)
         if any(getattr(there, f) != getattr(video, f) for f in ("topic", "description", "script", "options")):
@@ -81,3 +80,5 @@ def create_video(parts: Parts, request: VideoRequest, owner_id: str, idempotency
                 code="idempotency_key_reused",
             ) from None
         return there
+    note(parts, made, EventKind.CREATED, "The video was asked for.")
+    return made

@@ -12,10 +12,11 @@ from typing import Any
 from core.captions import CAPTION_STYLES
 from core.documents import ASPECTS, SHORT_SIDES, Canvas, Options
 from core.errors import InvalidInputError
-from core.schema import FILMS, VIDEOS, bucket, column_size
+from core.schema import FILMS, SCENES, VIDEOS, bucket, column_size
 from core.text import estimate_seconds, speakable, split
 
 MIN_SCRIPT_CHARS = 60
+SCENE_TEXT_CHARS = 4_000  # of a narration or visual prompt that a person writes for one scene
 PACE_RANGE = (0.8, 1.4)  # how far the speed may be bent to meet a wished length
 _MARKUP = re.compile(r"<!doctype|<\s*(html|head|body|script|style|div|p|span|table|iframe)\b[^>]*>", re.IGNORECASE)
 _ENVELOPE = frozenset({"topic", "description", "script", "userId", "idempotency_key"})
@@ -46,6 +47,16 @@ class VideoRequest:
     description: str
     script: str
     options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class SceneEdit:
+    """What a person changes about one scene; None: it stays."""
+
+    narration: str | None = None
+    visual_prompt: str | None = None
+    title: str | None = None  # on-screen
+    engine: str | None = None
 
 
 def _text(raw: Mapping[str, Any], field: str, limit: int) -> str:
@@ -154,20 +165,20 @@ def options_of(raw: Mapping[str, Any], choices: Choices) -> Options:
     )
 
 
-def check_size(canvas: Canvas, seconds: float, scenes: int, limit: int) -> None:
+def check_size(canvas: Canvas, seconds: float, scenes: int, limit: int, *, field: str = "script") -> None:
     """Refuse a film that would not fit the `limit` bytes of its bucket, before anything is rendered.
 
     Raises:
-        InvalidInputError: code film_too_large, naming the setting.
+        InvalidInputError: code film_too_large, naming the setting; `field` is what must become shorter.
     """
     expected = canvas.film_bytes(seconds, 2 * scenes - 1)  # clips and the fades between them
     if expected > limit:
         raise InvalidInputError(
             f"The film would last about {seconds / 60:.0f} minutes and may weigh {expected // 10**6} MB, over the "
-            f"{limit // 10**6} MB of the bucket {FILMS}: choose a smaller `resolution`, shorten the script, or "
+            f"{limit // 10**6} MB of the bucket {FILMS}: choose a smaller `resolution`, shorten the {field}, or "
             "raise the largest file size of that bucket.",
             code="film_too_large",
-            field="script",
+            field=field,
         )
 
 
@@ -226,3 +237,37 @@ def validate(raw: object, choices: Choices) -> VideoRequest:
     options = _paced(options, raw, texts)
     check_size(options.canvas, estimate_seconds(texts, options.speed), len(texts), choices.film_bytes_max())
     return VideoRequest(topic, description, script, options)
+
+
+def scene_edit(raw: object, choices: Choices) -> SceneEdit:
+    """Turn a decoded body into a change of one scene.
+
+    Raises:
+        InvalidInputError: with a code and the field that must change.
+    """
+    if not isinstance(raw, Mapping):
+        raise InvalidInputError("The body must be a JSON object.", code="not_an_object", field="body")
+    names = [f.name for f in fields(SceneEdit)]
+    unknown = [str(k)[:60] for k in raw if k not in names]
+    if unknown:
+        raise InvalidInputError(
+            f"A scene has no `{unknown[0]}` to be changed; it has {', '.join(names)}.",
+            code="unknown_option",
+            field=unknown[0],
+        )
+    given = {name: value for name, value in raw.items() if value is not None and (name, value) != ("engine", "")}
+    if not given:
+        raise InvalidInputError(f"Give at least one of {', '.join(names)}.", code="nothing_to_change", field="body")
+    limits = {"narration": SCENE_TEXT_CHARS, "visual_prompt": SCENE_TEXT_CHARS, "title": column_size(SCENES, "title")}
+    changes: dict[str, Any] = {name: _scene_text(given, name, limits[name]) for name in limits if name in given}
+    if "engine" in given:
+        changes["engine"] = _choice(given, "engine", choices.engines, None)
+    return SceneEdit(**changes)
+
+
+def _scene_text(raw: Mapping[str, Any], field: str, limit: int) -> str:
+    """One line of text with something in it: what is spoken must have letters to say."""
+    text = " ".join(_text(raw, field, limit).split())
+    if not text or (field == "narration" and not speakable(text)):
+        raise InvalidInputError(f"`{field}` holds nothing that can be used.", code=f"{field}_empty", field=field)
+    return text

@@ -6,18 +6,20 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from core import control
 from core.create import create_video
 from core.dispatch import read_handle
-from core.documents import Scene, Video
+from core.documents import Event, Scene, Video
 from core.errors import InvalidInputError, MethodError, NotFoundError, RefusedError, ScenewrightError
 from core.plan import plan
 from core.ports import Parts
-from core.request import Choices, validate
+from core.request import Choices, scene_edit, validate
 from core.schema import FILMS, SCENES, VIDEOS, database_id
 from core.status import VideoStatus
-from core.sweep import sweep
+from core.sweep import look_after, sweep
 
 _PAGE_MAX = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
@@ -106,6 +108,8 @@ def _own_video(parts: Parts, call: Call, video_id: str) -> Video:
         raise NotFoundError("Video not found", code="video_not_found") from error
     if call.user_id and video.owner_id != call.user_id:
         raise NotFoundError("Video not found", code="video_not_found")
+    if control.is_deleting(video) and call.method != "DELETE":
+        raise NotFoundError("Video not found", code="video_not_found")
     return video
 
 
@@ -120,6 +124,8 @@ def _scene_body(scene: Scene) -> dict[str, Any]:
         "audioUrl": scene.audio_url,
         "videoUrl": scene.video_url,
         "durationSeconds": scene.duration_seconds,
+        "engine": scene.engine,
+        "substitution": json.loads(scene.substitution) if scene.substitution else None,
         "error": scene.error_message,
     }
 
@@ -176,6 +182,81 @@ def _film(parts: Parts, _: Choices, call: Call, video_id: str) -> Answer:
     return Answer(302, location=url)
 
 
+# ---- what a person may ask of a video
+
+
+def _asked(video: Video, status: int = 202) -> Answer:
+    return Answer(status, {"success": True, **_video_body(video), "channels": channels(video.id)})
+
+
+def _cancel(parts: Parts, _: Choices, call: Call, video_id: str) -> Answer:
+    return _asked(control.cancel(parts, _own_video(parts, call, video_id)), 200)
+
+
+def _retry(parts: Parts, choices: Choices, call: Call, video_id: str) -> Answer:
+    video, numbers = _own_video(parts, call, video_id), _json(call.body).get("scenes", [])
+    if not isinstance(numbers, list) or not all(type(n) is int and n > 0 for n in numbers):
+        raise InvalidInputError(
+            "`scenes` must be a list of scene numbers, such as [2, 5].", code="not_numbers", field="scenes"
+        )
+    return _asked(control.retry(parts, video, choices, numbers))
+
+
+def _resume(parts: Parts, choices: Choices, call: Call, video_id: str) -> Answer:
+    return _asked(control.resume(parts, _own_video(parts, call, video_id), choices))
+
+
+def _edit(parts: Parts, choices: Choices, call: Call, video_id: str, number: str) -> Answer:
+    video, changes = _own_video(parts, call, video_id), scene_edit(_json(call.body), choices)
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", number):
+        raise NotFoundError(f"The video has no scene {number[:20]}.", code="scene_not_found")
+    return _asked(control.edit(parts, video, int(number), changes))
+
+
+def _delete(parts: Parts, _: Choices, call: Call, video_id: str) -> Answer:
+    video = _own_video(parts, call, video_id)
+    gone = control.delete(parts, video)
+    return Answer(200 if gone else 202, {"success": True, "videoId": video.id, "deleted": gone})
+
+
+def _events(parts: Parts, _: Choices, call: Call, video_id: str) -> Answer:
+    video = _own_video(parts, call, video_id)
+    limit, offset = _whole_number(call, "limit", _PAGE_MAX, _PAGE_MAX), _whole_number(call, "offset", 0, 100_000)
+    found = parts.store.events(video.id, limit=limit, offset=offset)
+    return Answer(200, {"success": True, "videoId": video.id, "events": [_event_body(e) for e in found]})
+
+
+def _event_body(event: Event) -> dict[str, Any]:
+    return {
+        "at": event.at,
+        "kind": event.kind,
+        "scene": event.scene_number or None,
+        "attempt": event.attempt,
+        "seconds": event.seconds,
+        "costUsd": event.cost_usd,
+        "sentence": event.sentence,
+    }
+
+
+def _process(parts: Parts, choices: Choices, call: Call, video_id: str = "") -> Answer:
+    """What the sweep does, for one video and now; whoever works on it is left in peace."""
+    if not video_id:
+        video_id = call.query.get("id", "") or str(_json(call.body).get("id", ""))
+        if not video_id:
+            raise InvalidInputError(
+                "Say which video: `id` in the query or in the body.", code="id_required", field="id"
+            )
+    video = _own_video(parts, call, video_id)
+    due = video.due_at is not None and datetime.fromisoformat(video.due_at) <= parts.clock.now()
+    if video.status is VideoStatus.FAILED:
+        return _asked(control.retry(parts, video, choices))
+    if video.status is VideoStatus.QUEUED and not due:
+        plan(parts, video.id, choices)  # without waiting for a trigger that may have been lost
+    elif due:
+        look_after(parts, video, choices)
+    return _asked(parts.store.get_video(video.id))
+
+
 def _whole_number(call: Call, name: str, default: int, high: int) -> int:
     text = call.query.get(name, "")
     if not text:
@@ -206,7 +287,9 @@ def _health(parts: Parts, _choices: Choices, _call: Call) -> Answer:
 
 
 def _describe(_: Parts, choices: Choices, _call: Call) -> Answer:
-    routes = [{"method": m, "path": p.replace("([^/]+)", "{id}")} for m, p, _ in _ROUTES]
+    routes = [
+        {"method": m, "path": p.replace("([^/]+)", "{id}", 1).replace("([^/]+)", "{number}")} for m, p, _ in _ROUTES
+    ]
     body = {
         "success": True,
         "name": "Scenewright",
@@ -216,9 +299,9 @@ def _describe(_: Parts, choices: Choices, _call: Call) -> Answer:
             "2. The new row starts the planning: a storyboard, and one row per scene.",
             "3. The renderer is handed the scenes.",
             "4. Subscribe to the channels of the answer: status, progress and scenes arrive as they happen.",
-            "5. When the status is completed, GET /videos/{id} gives a play_url.",
+            "5. When the status is completed, GET /videos/{id} gives a play_url; a scene may then be changed.",
         ],
-        "routes": routes,
+        "routes": [{"method": method, "path": path} for method, path in shown],
         "styles": list(choices.styles),
         "engines": list(choices.engines),
         "topics": choices.topics,
@@ -233,6 +316,14 @@ _ROUTES: tuple[tuple[str, str, _Handler], ...] = (
     ("POST", "/videos", _create),
     ("GET", "/videos", _list),
     ("GET", "/videos/([^/]+)", _show),
+    ("DELETE", "/videos/([^/]+)", _delete),
     ("GET", "/videos/([^/]+)/film", _film),
+    ("GET", "/videos/([^/]+)/events", _events),
+    ("POST", "/videos/([^/]+)/cancel", _cancel),
+    ("POST", "/videos/([^/]+)/retry", _retry),
+    ("POST", "/videos/([^/]+)/resume", _resume),
+    ("POST", "/videos/([^/]+)/process", _process),
+    ("POST", "/process", _process),  # the id in the query or in the body
+    ("PATCH", "/videos/([^/]+)/scenes/([^/]+)", _edit),
     ("GET", "/health", _health),
 )

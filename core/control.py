@@ -1,0 +1,384 @@
+"""What a person may ask of a video that exists: cancel, retry, resume, edit, delete."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from core.dispatch import advance_while, hand_out, read_handle, spread
+from core.documents import Scene, Video
+from core.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+    ScenewrightError,
+    UnavailableError,
+)
+from core.journal import EventKind, note
+from core.plan import plan
+from core.ports import CallState, Parts
+from core.progress import current_scene, restart_progress
+from core.render import hand_on
+from core.request import Choices, SceneEdit, check_size, validate
+from core.schema import FILMS
+from core.status import SceneStatus, VideoStatus
+from core.text import estimate_seconds
+
+log = logging.getLogger(__name__)
+
+_CONFLICT_TRIES = 8
+_RUNNING = frozenset({CallState.PENDING, CallState.UNKNOWN})
+
+Wishes = Mapping[int, Mapping[str, Any]]  # number of a scene to be made anew -> columns of it that change
+
+
+# ---- cancel
+
+
+def cancel(parts: Parts, video: Video) -> Video:
+    """End the work on a video at once; finished scenes stay. A cancelled video is answered as it is.
+
+    The write comes first: a renderer whose call cannot be stopped reads it and stops by itself, and the sweep looks
+    at the calls once more.
+
+    Raises:
+        RefusedError: it has ended otherwise (code nothing_to_cancel).
+        NotFoundError: it was deleted.
+    """
+    _refuse_deleting(video)
+    again = parts.clock.now() + timedelta(seconds=parts.settings.stale_seconds)
+    ended = advance_while(
+        parts,
+        video,
+        lambda v: not v.is_terminal,
+        lambda v: {
+            "status": VideoStatus.CANCELLED,
+            "stage": "Cancelled; the film is as it was" if v.final_file_id else "Cancelled",
+            "eta_seconds": None,
+            "due_at": again,
+        },
+    )
+    if ended is None:
+        there = parts.store.get_video(video.id)
+        if there.status is VideoStatus.CANCELLED:
+            return there
+        raise RefusedError(f"The video is {there.status}: there is nothing to cancel.", code="nothing_to_cancel")
+    stop_calls(parts, ended)
+    _let_go(parts, ended)
+    note(parts, ended, EventKind.CANCELLED, "The video was cancelled.")
+    return ended
+
+
+def stop_calls(parts: Parts, video: Video) -> None:
+    """Cancel every call of the last hand-out; those that have ended are no error."""
+    for call in read_handle(video).get("calls", []):
+        parts.dispatcher.cancel(call["id"])
+
+
+def _let_go(parts: Parts, video: Video) -> None:
+    """Scenes that were in hand are planned again: nobody makes them now."""
+    for scene in parts.store.scenes(video.id):
+        # a higher attempt: somebody has already asked to go on
+        if scene.status is SceneStatus.RENDERING and scene.attempt <= video.attempt:
+            with suppress(ConflictError):
+                parts.store.advance(scene, status=SceneStatus.PLANNED, holder="", beat_at=None)
+
+
+# ---- retry, resume, edit
+
+
+def retry(parts: Parts, video: Video, choices: Choices, scenes: Sequence[int] = ()) -> Video:
+    """Make again what failed or was substituted; what was made as asked is reused.
+
+    Args:
+        parts: what every step works with.
+        video: as it was read.
+        choices: what this deployment offers.
+        scenes: only these numbers (and whatever is not made yet); empty: every failed or substituted scene.
+
+    Raises:
+        RefusedError: it is being made (still_working), a scene or all of them are as they were asked for
+            (nothing_to_retry), or it has no scenes yet (not_planned).
+        InvalidInputError: there is no scene of that number (no_such_scene).
+        NotFoundError: it was deleted.
+    """
+
+    def wishes(video: Video, rows: Sequence[Scene]) -> Wishes:
+        if scenes:
+            chosen = [_numbered(rows, number) for number in scenes]
+            right = [s.scene_number for s in chosen if s.status is SceneStatus.RENDERED and not s.substitution]
+        else:
+            chosen = [s for s in rows if s.status is SceneStatus.FAILED or s.substitution]
+            right = []
+        if right or (not chosen and _nothing_is_open(video, rows)):
+            which = f"Scene {right[0]} is" if right else "All scenes are"
+            raise RefusedError(f"{which} as asked for: edit a scene to change it.", code="nothing_to_retry")
+        _refuse_unplannable(video, choices)
+        return {scene.scene_number: {} for scene in chosen}
+
+    if scenes and not video.scene_count:
+        raise RefusedError("The video has no scenes yet: retry it as a whole.", code="not_planned")
+    which = f"scene {', '.join(map(str, sorted(set(scenes))))}" if scenes else "the video"
+    begun = _begin_again(parts, video, wishes, EventKind.RETRIED, f"A person asked to retry {which}.")
+    return _go_on(parts, begun, lambda: _start(parts, begun, choices))
+
+
+def resume(parts: Parts, video: Video, choices: Choices) -> Video:
+    """Go on where a cancelled or failed video stopped; only what is missing is made.
+
+    Raises:
+        RefusedError: it is being made (still_working), or nothing is missing (nothing_to_resume).
+        NotFoundError: it was deleted.
+    """
+
+    def wishes(video: Video, rows: Sequence[Scene]) -> Wishes:
+        if _nothing_is_open(video, rows):
+            raise RefusedError("The video is completed: nothing is missing.", code="nothing_to_resume")
+        _refuse_unplannable(video, choices)
+        return {s.scene_number: {} for s in rows if s.status is SceneStatus.FAILED}
+
+    begun = _begin_again(parts, video, wishes, EventKind.RETRIED, "A person asked to go on.")
+    return _go_on(parts, begun, lambda: _start(parts, begun, choices))
+
+
+def edit(parts: Parts, video: Video, number: int, changes: SceneEdit) -> Video:
+    """Change what a scene says or shows, then make that scene, what else is missing, and the film; all else is reused.
+
+    A change to what is there already changes nothing.
+
+    Raises:
+        RefusedError: it is being made (still_working) or has no scenes yet (not_planned).
+        InvalidInputError: the film would become too large (film_too_large).
+        NotFoundError: there is no such scene (scene_not_found), or the video was deleted.
+    """
+    _refuse_deleting(video)
+    columns = {name: value for name, value in asdict(changes).items() if value is not None}
+    rows = parts.store.scenes(video.id)
+    scene = next((s for s in rows if s.scene_number == number), None)
+    if scene is None:
+        raise NotFoundError(f"The video has no scene {number}.", code="scene_not_found")
+    if all(getattr(scene, name) == value for name, value in columns.items()):
+        return video
+    if not video.scene_count:
+        raise RefusedError("The video has not been planned whole: retry it first.", code="not_planned")
+    texts = [columns.get("narration", s.narration) if s.scene_number == number else s.narration for s in rows]
+    options = video.parsed_options
+    seconds = estimate_seconds(texts, options.speed)
+    check_size(options.canvas, seconds, len(texts), parts.files.max_bytes(FILMS), field="narration")
+    said = f"A person changed the {', '.join(name.replace('_', ' ') for name in columns)} of scene {number}."
+    begun = _begin_again(parts, video, lambda *_: {number: columns}, EventKind.EDITED, said, scene=number)
+    return _go_on(parts, begun, lambda: carry_out(parts, begun))
+
+
+def _numbered(rows: Sequence[Scene], number: int) -> Scene:
+    for scene in rows:
+        if scene.scene_number == number:
+            return scene
+    sentence = f"There is no scene {number}; the video has {len(rows)}."
+    raise InvalidInputError(sentence, code="no_such_scene", field="scenes")
+
+
+def _nothing_is_open(video: Video, rows: Sequence[Scene]) -> bool:
+    """Whether the film is there and is what its scenes say."""
+    rendered = all(s.status is SceneStatus.RENDERED for s in rows)
+    return video.status is VideoStatus.COMPLETED and rendered and not video.error_code
+
+
+def _begin_again(
+    parts: Parts,
+    video: Video,
+    wishes_of: Callable[[Video, Sequence[Scene]], Wishes],
+    kind: EventKind,
+    sentence: str,
+    *,
+    scene: int = 0,
+) -> Video:
+    """Decide by what is there now, and write the decision into the video.
+
+    The one write holds all that was asked for, so that whoever dies after it is followed by the sweep; of two people
+    who ask at the same moment one wins, and the other is told that the video works.
+    """
+    for _ in range(_CONFLICT_TRIES):
+        _refuse_deleting(video)
+        if not video.is_terminal:
+            raise RefusedError(f"The video is {video.status}: wait for its end, or cancel it.", code="still_working")
+        rows = parts.store.scenes(video.id) if video.scene_count else []
+        try:
+            begun = parts.store.advance(video, **_beginning(parts, video, rows, wishes_of(video, rows)))
+        except ConflictError:
+            video = parts.store.get_video(video.id)
+            continue
+        note(parts, begun, kind, sentence, scene=scene)
+        return begun
+    raise UnavailableError(f"The video {video.id} changed too often to be written.")
+
+
+def _refuse_unplannable(video: Video, choices: Choices) -> None:
+    """A video that could not be planned because of what it asks for would only fail again."""
+    if video.scene_count:
+        return
+    options = {name: value for name, value in asdict(video.parsed_options).items() if value}
+    validate({"topic": video.topic, "description": video.description, "script": video.script, **options}, choices)
+
+
+def _beginning(parts: Parts, video: Video, rows: Sequence[Scene], wishes: Wishes) -> dict[str, Any]:
+    """The write by which a person's wish leaves a terminal state."""
+    changes: dict[str, Any] = {
+        "attempt": video.attempt + 1,
+        "tries": 0,
+        "eta_seconds": None,
+        "error_code": "",
+        "error_message": "",
+        "due_at": parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds),
+    }
+    asked_at = parts.clock.now().isoformat()
+    if not video.scene_count:
+        begins = {"status": VideoStatus.QUEUED, "stage": "Waiting to be planned", "progress": 0}
+        return changes | begins | {"handle": json.dumps({"asked_at": asked_at})}
+    open_rows = [s for s in rows if s.status is not SceneStatus.RENDERED or s.scene_number in wishes]
+    asked = {str(number): columns for number, columns in wishes.items()}
+    return changes | {
+        "status": VideoStatus.RENDERING,
+        "progress": restart_progress(video.scene_count, video.scene_count - len(open_rows)),
+        "current_scene": min((s.scene_number for s in open_rows), default=video.scene_count),
+        "stage": _stage(len(open_rows), video.scene_count),
+        "handle": json.dumps({"asked": asked, "asked_at": asked_at}, ensure_ascii=False),
+    }
+
+
+def _stage(missing: int, count: int) -> str:
+    if not missing:
+        return "Joining the scenes again"
+    return f"Making {missing} of {count} {'scene' if count == 1 else 'scenes'}"
+
+
+def _start(parts: Parts, video: Video, choices: Choices) -> None:
+    if video.status is VideoStatus.QUEUED:
+        plan(parts, video.id, choices)
+    else:
+        carry_out(parts, video)
+
+
+def _go_on(parts: Parts, video: Video, step: Callable[[], None]) -> Video:
+    """Take the first step. What was asked for is written down: what cannot be begun now is begun by the sweep."""
+    try:
+        step()
+    except ScenewrightError as error:
+        if not error.retryable and not isinstance(error, ConflictError):
+            raise
+        log.warning("left to the sweep: %s", error.sentence, extra={"action": "control_waits", "video": video.id})
+        return video
+    return parts.store.get_video(video.id)
+
+
+def is_asked(video: Video) -> bool:
+    """Whether a person's wish is written down that nobody has carried out yet."""
+    return video.status is VideoStatus.RENDERING and "asked" in read_handle(video)
+
+
+def carry_out(parts: Parts, video: Video) -> None:
+    """Do what the handle of a rendering video asks for: plan the scenes anew, then hand out what is missing.
+
+    Safe to be done twice and by two at once: a scene that was planned for this attempt, or taken after it, is left.
+    """
+    asked: dict[str, Any] = read_handle(video)["asked"]
+    rows = parts.store.scenes(video.id)
+    rows = [
+        _plan_anew(parts, video, row, asked[str(row.scene_number)]) if str(row.scene_number) in asked else row
+        for row in rows
+    ]
+    missing = [s.scene_number for s in rows if s.status is not SceneStatus.RENDERED]
+    if not missing:
+        hand_on(parts, video.id, video.attempt)
+        return
+    hand_out(
+        parts,
+        video,
+        [("render", chunk) for chunk in spread(missing, parts.dispatcher.parallel_calls)],
+        current_scene=current_scene(rows, video.scene_count),
+        stage=_stage(len(missing), len(rows)),
+    )
+
+
+def _plan_anew(parts: Parts, video: Video, scene: Scene, columns: Mapping[str, Any]) -> Scene:
+    for _ in range(_CONFLICT_TRIES):
+        if scene.attempt >= video.attempt:
+            return scene
+        with suppress(ConflictError):
+            return parts.store.advance(
+                scene,
+                **columns,
+                status=SceneStatus.PLANNED,
+                attempt=video.attempt,
+                holder="",
+                beat_at=None,
+                error_message="",
+            )
+        # a renderer of an earlier attempt was about to find out that it is not wanted any more
+        scene = _numbered(parts.store.scenes(video.id), scene.scene_number)
+    raise UnavailableError(f"Scene {scene.scene_number} of {video.id} changed too often to be written.")
+
+
+# ---- delete
+
+
+def is_deleting(video: Video) -> bool:
+    """Whether its owner has deleted it, and only the clearing away is not done."""
+    return bool(read_handle(video).get("deleting"))
+
+
+def _refuse_deleting(video: Video) -> None:
+    if is_deleting(video):
+        raise NotFoundError("Video not found", code="video_not_found")
+
+
+def delete(parts: Parts, video: Video) -> bool:
+    """Delete a video with everything made for it; what the person uploaded stays.
+
+    While a renderer may still write, the row stays, marked and cancelled, until the sweep comes back to it: by then
+    every renderer has read that it is not wanted.
+
+    Returns:
+        Whether everything is gone already.
+
+    Raises:
+        NotFoundError: it is gone.
+    """
+    again = parts.clock.now() + timedelta(seconds=parts.settings.stale_seconds)
+    marked = advance_while(
+        parts,
+        video,
+        lambda v: not is_deleting(v),
+        lambda v: {
+            "status": v.status if v.is_terminal else VideoStatus.CANCELLED,
+            "stage": "Deleting",
+            "eta_seconds": None,
+            "due_at": again,
+            "handle": json.dumps({"deleting": True, "calls": read_handle(v).get("calls", [])}),
+        },
+    )
+    marked = marked or parts.store.get_video(video.id)
+    stop_calls(parts, marked)
+    calls = read_handle(marked).get("calls", [])
+    waits = marked.due_at is not None and parts.clock.now() < datetime.fromisoformat(marked.due_at)
+    if waits and any(parts.dispatcher.status(call["id"]) in _RUNNING for call in calls):
+        return False
+    _clear_away(parts, marked)
+    return True
+
+
+def _clear_away(parts: Parts, video: Video) -> None:
+    """Files before rows, the video's own row last: as long as something is left, it is known where it belongs."""
+    gone: set[str] = set()
+    while fresh := [a for a in parts.store.assets(video.id) if a.id not in gone]:
+        for asset in fresh:
+            parts.files.delete(asset.bucket_id, asset.file_id)
+            gone.add(asset.id)
+    parts.store.forget(video.id)
+    log.info("deleted", extra={"action": "deleted", "video": video.id})
