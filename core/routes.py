@@ -287,9 +287,7 @@ def _health(parts: Parts, _choices: Choices, _call: Call) -> Answer:
 
 
 def _describe(_: Parts, choices: Choices, _call: Call) -> Answer:
-    routes = [
-        {"method": m, "path": p.replace("([^/]+)", "{id}", 1).replace("([^/]+)", "{number}")} for m, p, _ in _ROUTES
-    ]
+    shown = [(m, p.replace("([^/]+)", "{id}", 1).replace("([^/]+)", "{number}")) for m, p, _ in _ROUTES]
     body = {
         "success": True,
         "name": "Scenewright",
