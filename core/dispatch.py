@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from core.documents import Video
-from core.errors import BusyError, ConflictError, UnavailableError
+from core import times
+from core.deadlines import asked_at
+from core.documents import Scene, Video
+from core.errors import BusyError, ConflictError, ScenewrightError, UnavailableError
+from core.eta import Work, rest_of_wait, since
 from core.journal import EventKind, note
-from core.ports import Job, Parts
+from core.ports import CallState, Job, Parts
 from core.status import VideoStatus
 
 _CONFLICT_TRIES = 8
@@ -20,8 +23,10 @@ _UNCHANGED = "Your video is as it was, the change could not be made: "
 def read_handle(video: Video) -> dict[str, Any]:
     """The handle column.
 
-    `calls` (list of {id, kind, scenes}), `started_at` and `handed_at` (ISO: of the work, of these calls),
-    `expected_seconds`, `shares` (scene number to the share of it that is made).
+    `calls` (list of {id, kind, scenes}), `started_at`, `handed_at` and `asked_at` (ISO: of the work, of these
+    calls, of a person's last word), `expected_seconds`, `shares` (scene number to the share of it that is made),
+    `work` (eta.Work), `past` (of the scenes, once they are made: seconds `waited`, `took`, and `alone` as eta.Work has
+    it), `queued` (whether a renderer was busy with others first).
     """
     return dict(json.loads(video.handle)) if video.handle else {}
 
@@ -70,23 +75,28 @@ def hand_out(
         video: as it was read.
         jobs: what to submit.
         goes_on: the same work, handed from one step to the next: it is no new try, and its time goes on counting.
-        changes: further columns of the first write, and `expected_seconds` for the handle.
+        changes: further columns of the first write.
     """
     now, said_before = parts.clock.now(), video.stage
     attempt = video.attempt + 1
-    deadline = now + timedelta(seconds=parts.settings.call_deadline_seconds)
-    expected = float(changes.pop("expected_seconds", expected_seconds(video)))
-    began = started_at(parts, video) if goes_on else now
+    look = now + timedelta(seconds=parts.settings.queued_due_seconds)  # whether a renderer took it up
+    pace = times.pace_of(times.read(parts), video)
+    expected = _expected(pace, parts.store.scenes(video.id), jobs)
     handle: dict[str, Any] = {
-        "started_at": began.isoformat(),
+        "started_at": (started_at(parts, video) if goes_on else now).isoformat(),
         "handed_at": now.isoformat(),
         "expected_seconds": round(expected, 1),
         "calls": [],
+        "asked_at": asked_at(video).isoformat(),
     }
+    if goes_on:
+        handle["past"] = _past(read_handle(video), now)
+    else:
+        changes.setdefault("eta_seconds", max(1, round(pace.times.rate(times.START) + expected)))
     tries = video.tries if goes_on else video.tries + 1
     try:
         video = parts.store.advance(
-            video, attempt=attempt, tries=tries, due_at=deadline, handle=json.dumps(handle), **changes
+            video, attempt=attempt, tries=tries, due_at=look, handle=json.dumps(handle), **changes
         )
     except ConflictError:
         return None  # somebody else handles it
@@ -107,11 +117,13 @@ def hand_out(
             # no renderer had it in hand: it does not count as a try
             lambda v: {"due_at": again, "stage": why, "tries": max(0, v.tries - 1)},
         )
+    said, waiting = video.stage, _wait_of_calls(parts, video, handle)
     current = advance_while(
         parts,
         video,
         lambda v: v.attempt == attempt and v.status is not VideoStatus.CANCELLED,
-        lambda _: {"handle": json.dumps(handle)},
+        # a renderer may have told of its work already
+        lambda v: {"handle": json.dumps(read_handle(v) | handle), **(waiting if v.stage == said else {})},
     )
     if current is None:  # cancelled, or a newer attempt took over, while the calls went out
         _cancel(parts, handle)
@@ -127,6 +139,50 @@ def _said(jobs: Sequence[tuple[str, tuple[int, ...]]]) -> str:
         return "The join was handed to a renderer."
     listed = f"Scene {numbers[0]} was" if len(numbers) == 1 else f"{len(numbers)} scenes were"
     return f"{listed} handed to a renderer in {len(jobs)} {'call' if len(jobs) == 1 else 'calls'}."
+
+
+def _expected(pace: times.Pace, scenes: Sequence[Scene], jobs: Sequence[tuple[str, tuple[int, ...]]]) -> float:
+    """Seconds that these jobs will take, and the join of the film."""
+    wanted = {n for _, numbers in jobs for n in numbers}
+    alone = pace.alone([s for s in scenes if s.scene_number in wanted], {}, len(jobs))
+    return alone * pace.together + pace.joining(scenes)
+
+
+def _past(handle: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """What the handle of the rendered scenes tells of the time it took, for times.learn."""
+    work = Work.read(handle.get("work"))
+    if work is None or "handed_at" not in handle:
+        return {}
+    waited = since(handle["handed_at"], datetime.fromisoformat(work.begun_at))
+    past = {"took": round(since(work.begun_at, now), 2), "alone": work.alone}
+    return past if handle.get("queued") else past | {"waited": round(waited, 2)}
+
+
+def _wait_of_calls(parts: Parts, video: Video, handle: dict[str, Any]) -> dict[str, Any]:
+    """What to tell when no renderer has begun what was handed out just now; noted in the handle."""
+    if not handle["calls"] or parts.dispatcher.status(handle["calls"][0]["id"]) is not CallState.WAITING:
+        return {}
+    handle["queued"] = True
+    return wait_changes(parts, video)
+
+
+def wait_changes(parts: Parts, video: Video) -> dict[str, Any]:
+    """`stage` and `eta_seconds` of a video whose calls no renderer has begun; nothing when that cannot be told."""
+    try:
+        count, seconds = parts.store.in_front(video)
+        usual = times.read(parts).rate(times.START)
+    except ScenewrightError:
+        return {}
+    now = parts.clock.now()
+    waited = since(read_handle(video).get("handed_at", now.isoformat()), now)
+    wait = max(seconds, rest_of_wait(usual, waited))
+    if count:
+        stage = f"Waiting: {'1 video is' if count == 1 else f'{count} videos are'} in front of yours"
+    elif video.status is VideoStatus.COMBINING:
+        stage = "Every scene is made; waiting for a renderer to join them"
+    else:
+        stage = "The renderer is starting"
+    return {"stage": stage, "eta_seconds": max(1, round(wait + expected_seconds(video)))}
 
 
 def _cancel(parts: Parts, handle: dict[str, Any]) -> None:

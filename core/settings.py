@@ -15,6 +15,17 @@ def _setting(env: str, default: Any, unit: str, meaning: str, *, secret: bool = 
     return field(default=default, metadata={"env": env, "unit": unit, "meaning": meaning, "secret": secret})
 
 
+# (what waits, how many times as long at least, what it waits for)
+_ORDER = (
+    ("stale_seconds", 2, "beat_seconds"),
+    ("stale_seconds", 2, "report_seconds"),
+    ("call_deadline_seconds", 2, "stale_seconds"),
+    ("combine_deadline_seconds", 2, "stale_seconds"),
+    ("sweep_seconds", 2, "request_seconds"),
+    ("planning_seconds", 2, "request_seconds"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What an operator may set. Secrets never show in repr."""
@@ -62,9 +73,30 @@ class Settings:
     call_deadline_seconds: float = _setting(
         "SCENEWRIGHT_CALL_DEADLINE_SECONDS", 900.0, "s", "how long a call may stay pending before it is cancelled"
     )
+    combine_deadline_seconds: float = _setting(
+        "SCENEWRIGHT_COMBINE_DEADLINE_SECONDS", 900.0, "s", "the same for the call that joins the scenes"
+    )
+    deadline_factor: float = _setting(
+        "SCENEWRIGHT_DEADLINE_FACTOR", 6.0, "times", "a call may take so many times what was expected, if that is more"
+    )
+    planning_seconds: float = _setting(
+        "SCENEWRIGHT_PLANNING_SECONDS", 90.0, "s", "how long planning may take before it counts as gone"
+    )
+    video_hours: float = _setting(
+        "SCENEWRIGHT_VIDEO_HOURS", 24.0, "h", "a video that nobody finished so long after it was asked for fails"
+    )
+    keep_days: float = _setting(
+        "SCENEWRIGHT_KEEP_DAYS", 0.0, "days", "how long an ended video is kept with its files; 0: for ever"
+    )
+    sweep_seconds: float = _setting(
+        "SCENEWRIGHT_SWEEP_SECONDS", 45.0, "s", "how long one sweep goes on taking up videos"
+    )
     play_url_seconds: int = _setting("SCENEWRIGHT_PLAY_URL_SECONDS", 3600, "s", "how long a play_url plays")
     request_seconds: float = _setting(
         "SCENEWRIGHT_REQUEST_SECONDS", 20.0, "s", "how long one call to Appwrite may take"
+    )
+    retry_seconds: float = _setting(
+        "SCENEWRIGHT_RETRY_SECONDS", 12.0, "s", "how long a call to Appwrite that fails for a moment is tried again"
     )
     data_dir: str = _setting("SCENEWRIGHT_DATA", ".scenewright", "path", "folder of all that the local stack keeps")
     work_dir: str = _setting("SCENEWRIGHT_WORK_DIR", "", "path", "scratch folder of renderers; empty: the system's")
@@ -94,7 +126,26 @@ class Settings:
                 values[f.name] = kind(text)
             except ValueError as error:
                 raise InvalidInputError(f"{name} must be a {kind.__name__}, not {text[:40]!r}.", field=name) from error
-        return cls(**values)
+        settings = cls(**values)
+        settings.check_order()
+        return settings
+
+    def check_order(self) -> None:
+        """What waits must wait longer than what it waits for.
+
+        Raises:
+            InvalidInputError: naming both variables that stand crosswise.
+        """
+        env = {f.name: f.metadata["env"] for f in fields(self)}
+        for longer, times, shorter in _ORDER:
+            if getattr(self, longer) < times * getattr(self, shorter):
+                much = f"{times:g} times " if times != 1 else ""
+                raise InvalidInputError(
+                    f"{env[longer]} ({getattr(self, longer):g}) must be at least {much}"
+                    f"{env[shorter]} ({getattr(self, shorter):g}).",
+                    code="settings_crosswise",
+                    field=env[longer],
+                )
 
     def to_env(self) -> dict[str, str]:
         """The environment that gives these settings to a child process; defaults are left out."""

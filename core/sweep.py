@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from core import control
+from core.deadlines import next_look, stage_deadline, too_old
 from core.dispatch import fail, hand_out, read_handle, spread
 from core.documents import Video
-from core.errors import ConflictError, ScenewrightError
+from core.errors import ConflictError, NotFoundError, ScenewrightError
+from core.journal import EventKind, note
 from core.plan import plan
 from core.ports import CallState, Parts
 from core.render import hand_on
@@ -16,51 +19,100 @@ from core.status import SceneStatus, VideoStatus
 
 log = logging.getLogger(__name__)
 
-BATCH = 5  # videos per sweep
+BATCH = 5  # videos per sweep that need something done
+_LOOKS = 50  # videos per sweep that are asked after: most of them are in good hands
 _CALL_GONE = frozenset({CallState.LOST, CallState.FAILED, CallState.DONE})
 
 
 def sweep(parts: Parts, choices: Choices, *, after_restart: bool = False) -> int:
     """Look at the longest waiting videos that are due; returns how many were looked at.
 
-    One video that cannot be helped never stops the others.
+    One video that cannot be helped never stops the others, and two sweeps at once do no harm: each step is a guarded
+    write. Ends after BATCH steps or `sweep_seconds`; what is left is due at the next tick.
 
     Args:
+        parts: what every step works with.
+        choices: what this deployment offers, for rows made by hand.
         after_restart: a renderer that has just started knows that it lost its calls: what it may have had in hand
-            is looked at now, not when it is due.
+            is looked at now, not when it is due, and as much of it as there is time for.
     """
-    ahead = timedelta(seconds=parts.settings.call_deadline_seconds if after_restart else 0)
-    due = parts.store.due_videos(parts.clock.now() + ahead, BATCH)
-    if after_restart:
-        due = [v for v in due if v.status in (VideoStatus.RENDERING, VideoStatus.COMBINING)]
-    for video in due:
+    begun, settings = parts.clock.now(), parts.settings
+    ahead = timedelta(seconds=max(settings.stale_seconds, settings.queued_due_seconds) if after_restart else 0)
+    looked = steps = 0
+    for video in parts.store.due_videos(begun + ahead, _LOOKS):
+        if after_restart and video.status not in (VideoStatus.RENDERING, VideoStatus.COMBINING):
+            continue
+        late = parts.clock.now() - begun > timedelta(seconds=settings.sweep_seconds)
+        if late or (steps >= BATCH and not after_restart):
+            break
+        looked += 1
+        steps += _helped(parts, video, choices)
+    if settings.keep_days and not after_restart:
+        _clean_up(parts)
+    return looked
+
+
+def _helped(parts: Parts, video: Video, choices: Choices) -> bool:
+    try:
+        return look_after(parts, video, choices)
+    except (ConflictError, NotFoundError):
+        return False  # somebody works on it or deleted it, which is all that was wanted
+    except ScenewrightError as error:
+        log.warning("%s", error.sentence, extra={"action": "sweep_failed", "video": video.id})
+        return True
+
+
+def _clean_up(parts: Parts) -> None:
+    """Delete what ended long ago, a few at a time."""
+    before = parts.clock.now() - timedelta(days=parts.settings.keep_days)
+    for video in parts.store.ended_videos(before, BATCH):
         try:
-            look_after(parts, video, choices)
-        except ConflictError:
-            continue  # somebody works on it, which is all that was wanted
+            control.delete(parts, video)
         except ScenewrightError as error:
-            log.warning("%s: %s", video.id, error.sentence, extra={"action": "sweep_failed", "video": video.id})
-    return len(due)
+            log.warning("%s", error.sentence, extra={"action": "clean_up_failed", "video": video.id})
 
 
-def look_after(parts: Parts, video: Video, choices: Choices) -> None:
-    """Take the next step for one video that is due."""
+def look_after(parts: Parts, video: Video, choices: Choices) -> bool:
+    """Take the next step for one video that is due; False: it is in good hands, and only its date was moved."""
+    if read_handle(video).get("deleting"):
+        control.delete(parts, video)
+        return True
     if video.is_terminal:
-        parts.store.advance(video, due_at=None)
-    elif video.status in (VideoStatus.QUEUED, VideoStatus.PLANNING):
+        return _stop_calls(parts, video)
+    if _grown_old(parts, video):
+        return True
+    if control.is_asked(video):  # whoever asked died before it was handed out
+        control.carry_out(parts, video)
+        return True
+    if video.status in (VideoStatus.QUEUED, VideoStatus.PLANNING):
         _plan_again(parts, video, choices)
+        return True
+    if "asked" in read_handle(video):
+        note(parts, video, EventKind.SWEPT, "What was asked for was not begun: begun now.")
+        control.carry_out(parts, video)
+        return True
+    return _look_after_calls(parts, video)
+
+
+def _stop_calls(parts: Parts, video: Video) -> bool:
+    """A video that has ended needs no renderer: stop calls that still run, until none does."""
+    running = _running(parts, video)
+    for call in running:
+        parts.dispatcher.cancel(call)
+    now, deadline = parts.clock.now(), stage_deadline(parts.settings, video)
+    if _running(parts, video) and deadline and now < deadline:
+        parts.store.advance(video, due_at=next_look(parts.settings, video, now))
     else:
-        _look_after_calls(parts, video)
+        parts.store.advance(video, due_at=None)
+    if running:
+        note(parts, video, EventKind.SWEPT, f"{len(running)} calls went on after the end: stopped again.")
+    return bool(running)
 
 
-def _plan_again(parts: Parts, video: Video, choices: Choices) -> None:
-    if video.revision == 0:  # made by hand while nobody listened
-        plan(parts, video.id, choices)
-    elif not _given_up(parts, video):
-        later = parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds)
-        # a new attempt, because the claim of the old one may have died with its holder
-        fresh = parts.store.advance(video, attempt=video.attempt + 1, tries=video.tries + 1, due_at=later)
-        plan(parts, fresh.id, choices)
+def _running(parts: Parts, video: Video) -> list[str]:
+    """The ids of its calls of which the renderer does not say that they ended."""
+    ids = [str(call["id"]) for call in read_handle(video).get("calls", [])]
+    return [i for i in ids if parts.dispatcher.status(i) not in _CALL_GONE]
 
 
 def _given_up(parts: Parts, video: Video) -> bool:
@@ -71,36 +123,58 @@ def _given_up(parts: Parts, video: Video) -> bool:
     return True
 
 
-def _look_after_calls(parts: Parts, video: Video) -> None:
-    """Rendering or combining: wait while the renderer still has it, else hand out what is missing."""
-    calls = read_handle(video).get("calls", [])
-    states = [parts.dispatcher.status(call["id"]) for call in calls]
-    waiting = [s for s in states if s not in _CALL_GONE]
-    if waiting and not _beyond_deadline(parts, video):
-        later = parts.clock.now() + timedelta(seconds=parts.settings.stale_seconds)
-        parts.store.advance(video, due_at=later)
-        return
-    for call in calls:
+def _grown_old(parts: Parts, video: Video) -> bool:
+    """End a video that waited as long as a person may expect."""
+    settings = parts.settings
+    if not too_old(settings, video, parts.clock.now()):
+        return False
+    _cancel_all(parts, video)
+    fail(parts, video, "too_old", f"Nobody could finish it within {settings.video_hours:g} hours. Ask again.")
+    return True
+
+
+def _cancel_all(parts: Parts, video: Video) -> None:
+    for call in read_handle(video).get("calls", []):
         parts.dispatcher.cancel(call["id"])
+
+
+def _plan_again(parts: Parts, video: Video, choices: Choices) -> None:
+    if video.status is VideoStatus.QUEUED and plan(parts, video.id, choices):
+        return  # nobody had begun: its trigger was lost, or comes later and finds it done
     if _given_up(parts, video):
         return
+    why = "Its planning was never heard of again" if video.status is VideoStatus.PLANNING else "Nobody planned it"
+    later = parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds)
+    # a new attempt, because the claim of the old one may have died with its holder
+    fresh = parts.store.advance(video, attempt=video.attempt + 1, tries=video.tries + 1, due_at=later)
+    note(parts, fresh, EventKind.SWEPT, f"{why}: planning begins again.")
+    plan(parts, fresh.id, choices)
+
+
+def _look_after_calls(parts: Parts, video: Video) -> bool:
+    """Rendering or combining: wait while the renderer still has it, else hand out what is missing."""
+    now, deadline = parts.clock.now(), stage_deadline(parts.settings, video)
+    overdue = deadline is not None and now >= deadline
+    if _running(parts, video) and not overdue:
+        parts.store.advance(video, due_at=next_look(parts.settings, video, now))
+        return False
+    why = "It took longer than it ever should" if overdue else "The renderer went silent"
+    _cancel_all(parts, video)
+    if _given_up(parts, video):
+        return True
     if video.status is VideoStatus.COMBINING:
-        hand_out(parts, video, [("compose", ())], stage="Joining the scenes again")
-        return
-    scenes = parts.store.scenes(video.id)
-    missing = [s.scene_number for s in scenes if s.status is not SceneStatus.RENDERED]
-    if not missing:
-        hand_on(parts, video.id, video.attempt)
-        return
-    hand_out(
-        parts,
-        video,
-        [("render", chunk) for chunk in spread(missing, parts.dispatcher.parallel_calls)],
-        stage=f"The renderer went silent: handing out {len(missing)} of {len(scenes)} scenes again",
-    )
-
-
-def _beyond_deadline(parts: Parts, video: Video) -> bool:
-    handed = read_handle(video).get("handed_at")
-    age = parts.clock.now() - (datetime.fromisoformat(handed) if handed else parts.clock.now())
-    return age > timedelta(seconds=parts.settings.call_deadline_seconds)
+        handed = hand_out(parts, video, [("compose", ())], stage="Joining the scenes again")
+        said = "the join was handed out again."
+    else:
+        scenes = parts.store.scenes(video.id)
+        missing = [s.scene_number for s in scenes if s.status is not SceneStatus.RENDERED]
+        if not missing:
+            note(parts, video, EventKind.SWEPT, "All scenes are there and nobody joined them: handed on.")
+            hand_on(parts, video.id, video.attempt)
+            return True
+        said = f"handing out {len(missing)} of {len(scenes)} scenes again"
+        jobs = [("render", chunk) for chunk in spread(missing, parts.dispatcher.parallel_calls)]
+        handed = hand_out(parts, video, jobs, stage=f"{why}: {said}")
+    if handed is not None:
+        note(parts, handed, EventKind.SWEPT, f"{why}: {said}")
+    return True

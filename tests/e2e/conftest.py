@@ -27,7 +27,7 @@ class RunningStack:
 def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Server, function and renderer as a person's `scenewright up` starts them."""
     data = tmp_path_factory.mktemp("stack") / "data"
-    wanted = Settings(report_seconds=0.5, stale_seconds=5.0, queued_due_seconds=5.0)
+    wanted = Settings(report_seconds=0.5, stale_seconds=5.0, beat_seconds=2.0, queued_due_seconds=5.0)
     with stack.start(data, settings=wanted) as running:
         at = running.settings
         yield RunningStack(at.endpoint, at.project_id, at.api_key, data, at)

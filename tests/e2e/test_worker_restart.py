@@ -85,7 +85,7 @@ def collect(session: Session, video_id: str, seen: list[Video]) -> None:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """One video whose renderer is killed when some scenes are rendered and some are not."""
     folder = tmp_path_factory.mktemp("restart")
-    wanted = Settings(report_seconds=0.5, stale_seconds=5.0, queued_due_seconds=5.0, workers=2)
+    wanted = Settings(report_seconds=0.5, stale_seconds=5.0, beat_seconds=2.0, queued_due_seconds=5.0, workers=2)
     with stack.start(folder / "data", settings=wanted) as running, cutting_proxy(running.settings.endpoint) as proxy:
         wait_for(lambda: renderer_ready(running.settings), "the render processes")
         yield tell(running, proxy, folder)
