@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.chaos.machine import Machine, machine
 from tests.chaos.results import Row, table
 
 _ROWS = pytest.StashKey[list[Row]]()
@@ -16,6 +17,13 @@ def record(pytestconfig: pytest.Config) -> Callable[[Row], None]:
     """Put a row into the table. Call it before asserting, so that what broke shows there too."""
     rows = pytestconfig.stash.setdefault(_ROWS, [])
     return rows.append
+
+
+@pytest.fixture(scope="session")
+def quick_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """One machine for all suites that kill nothing."""
+    with machine(tmp_path_factory.mktemp("chaos") / "data") as running:
+        yield running
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -33,11 +33,10 @@ class Watcher:
         self._client = session.client()
         self.held: dict[str, Video] = {}
         self.connections = 0  # that were made and brought up to date
-        self.current_since = 0.0  # monotonic time at which the present connection's read was in
         self.events = 0
         self.regressions: list[str] = []
         self.remade: list[str] = []  # scenes that were written again after they were rendered
-        self.completed_in_order: list[str] = []
+        self.ended: list[tuple[float, str]] = []  # monotonic time and id of each video that ended
         self._rendered: dict[str, int] = {}  # scene id -> its revision when it was rendered
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
@@ -55,14 +54,13 @@ class Watcher:
             gone = contextlib.suppress(OSError, WebSocketException, UnavailableError, AppwriteException)
             with gone, subscribed(self._session, channels) as socket:
                 self._listen(socket)
-            self.current_since = 0.0
             self._stop.wait(_PAUSE_SECONDS)
 
     def _listen(self, socket: ClientConnection) -> None:
         for row in self._rows():
             self._keep(Video.from_row(row))
         self.connections += 1
-        self.current_since = pinged = time.monotonic()
+        pinged = time.monotonic()
         on_this_socket: Counter[str] = Counter()  # row id -> highest revision that an event told
         while not self._stop.is_set():
             if time.monotonic() - pinged > _PING_SECONDS:
@@ -99,7 +97,7 @@ class Watcher:
         if before is not None and video.progress < before.progress:
             self.regressions.append(f"{video.id}: {before.progress} % fell to {video.progress} % ({video.stage})")
         if video.is_terminal and not (before and before.is_terminal):
-            self.completed_in_order.append(video.id)
+            self.ended.append((time.monotonic(), video.id))
         self.held[video.id] = video
 
     def _keep_scene(self, scene: Scene) -> None:
