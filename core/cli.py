@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from typer.core import TyperGroup
 
+from core import cli_control
 from core import cli_view as view
 from core import stack as local
-from core.cli_connect import connected, errors, folder_of
+from core.cli_connect import AsJson, Data, connected, errors, folder_of, out
 from core.documents import Video
 from core.errors import InvalidInputError, RefusedError, ScenewrightError, UnavailableError
 from core.settings import Settings
@@ -35,8 +35,6 @@ _EXIT_CODES = {
     CANCELLED: "the video was cancelled",
     INTERRUPTED: "interrupted; the video can be resumed",
 }
-
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)  # a pipe has no width to fit into
 
 
 def exit_code(error: ScenewrightError) -> int:
@@ -74,12 +72,8 @@ app = typer.Typer(
     help="A topic or a script in, a narrated and captioned video out.",
     epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in _EXIT_CODES.items()) + ".",
 )
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, one object per line.")]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="FILE.mp4 or a folder; default: a new name here.", show_default=False)
-]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder of the local stack; default: SCENEWRIGHT_DATA or ./.scenewright.")
 ]
 
 
@@ -213,6 +207,10 @@ def list_videos(
             while True:
                 time.sleep(2)
                 live.update(view.videos_table(*store.list_videos(owner, status=status, limit=limit)), refresh=True)
+
+
+for command in cli_control.COMMANDS:
+    app.command()(command)
 
 
 @app.command()

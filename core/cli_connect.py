@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from core import stack as local
@@ -17,6 +20,11 @@ from core.settings import Settings
 from core.watch import Session, sign_in
 
 errors = Console(stderr=True, highlight=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)  # a pipe has no width to fit into
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, one object per line.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the local stack; default: SCENEWRIGHT_DATA or ./.scenewright.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +47,13 @@ class Connection:
             raise NotAllowedError("This needs the server key: set APPWRITE_API_KEY.", code="key_needed")
         return AppwriteClient(at.endpoint, at.project_id, at.api_key, seconds=at.request_seconds)
 
+    def caller(self) -> AppwriteClient:
+        """Who calls the function: the operator with a key, who may ask for every video, else this machine's user."""
+        return self.operator() if self.settings.api_key else self.session().client()
+
     def store(self) -> AppwriteStore:
         """The documents: all of them with a key, else those of this machine's user."""
-        return AppwriteStore(self.operator() if self.settings.api_key else self.session().client())
+        return AppwriteStore(self.caller())
 
     def died(self) -> str:
         """A sentence when a process of the local stack has ended, else ""."""

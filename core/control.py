@@ -33,7 +33,7 @@ from core.text import estimate_seconds
 log = logging.getLogger(__name__)
 
 _CONFLICT_TRIES = 8
-_RUNNING = frozenset({CallState.PENDING, CallState.UNKNOWN})
+_ENDED = frozenset({CallState.DONE, CallState.FAILED, CallState.LOST})
 
 Wishes = Mapping[int, Mapping[str, Any]]  # number of a scene to be made anew -> columns of it that change
 
@@ -367,7 +367,7 @@ def delete(parts: Parts, video: Video) -> bool:
     stop_calls(parts, marked)
     calls = read_handle(marked).get("calls", [])
     waits = marked.due_at is not None and parts.clock.now() < datetime.fromisoformat(marked.due_at)
-    if waits and any(parts.dispatcher.status(call["id"]) in _RUNNING for call in calls):
+    if waits and any(parts.dispatcher.status(call["id"]) not in _ENDED for call in calls):
         return False
     _clear_away(parts, marked)
     return True
