@@ -23,18 +23,12 @@ _UNCHANGED = "Your video is as it was, the change could not be made: "
 def read_handle(video: Video) -> dict[str, Any]:
     """The handle column.
 
-    `calls` (list of {id, kind, scenes}), `started_at`, `handed_at` and `asked_at` (ISO: of the work, of these
-    calls, of a person's last word), `expected_seconds`, `shares` (scene number to the share of it that is made),
+    `calls` (list of {id, kind, scenes}), `handed_at` and `asked_at` (ISO: of these calls, of a person's
+    last word), `expected_seconds`, `shares` (scene number to the share of it that is made),
     `work` (eta.Work), `past` (of the scenes, once they are made: seconds `waited`, `took`, and `alone` as eta.Work has
     it), `queued` (whether a renderer was busy with others first).
     """
     return dict(json.loads(video.handle)) if video.handle else {}
-
-
-def started_at(parts: Parts, video: Video) -> datetime:
-    """When the work began whose end is estimated."""
-    text = read_handle(video).get("started_at")
-    return datetime.fromisoformat(text) if text else parts.clock.now()
 
 
 def expected_seconds(video: Video) -> float:
@@ -83,7 +77,6 @@ def hand_out(
     pace = times.pace_of(times.read(parts), video)
     expected = _expected(pace, parts.store.scenes(video.id), jobs)
     handle: dict[str, Any] = {
-        "started_at": (started_at(parts, video) if goes_on else now).isoformat(),
         "handed_at": now.isoformat(),
         "expected_seconds": round(expected, 1),
         "calls": [],

@@ -20,11 +20,9 @@ from core.ports import Parts, StoryboardBrief
 from core.progress import PLANNED
 from core.request import Choices, validate
 from core.status import SceneStatus, VideoStatus
-from core.text import estimate_seconds
+from core.times import took
 
 log = logging.getLogger(__name__)
-
-_RENDER_RATIO = 0.8  # seconds of rendering per second of film, before this film has been measured
 
 
 def adopt(parts: Parts, video: Video, choices: Choices) -> Video | None:
@@ -56,31 +54,34 @@ def adopt(parts: Parts, video: Video, choices: Choices) -> Video | None:
     return parts.store.adopt(video, owner_id=video.owner_id, **(reset | changes))
 
 
-def plan(parts: Parts, video_id: str, choices: Choices) -> None:
+def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
     """Plan a queued video (or one whose planning died, in its new attempt) and hand it to the renderer.
 
     Safe to be called any number of times at once: one claim per attempt decides who plans.
+
+    Returns:
+        Whether this call had it in hand.
     """
     video = parts.store.get_video(video_id)
     try:
         if video.status is VideoStatus.QUEUED and video.revision == 0:
             adopted = adopt(parts, video, choices)
             if adopted is None:
-                return
+                return True
             video = adopted
         if video.status not in (VideoStatus.QUEUED, VideoStatus.PLANNING):
-            return
+            return False
         if not parts.store.claim("plan", video.attempt, video_id=video.id):
-            return
+            return False
         video = parts.store.advance(
             video,
             status=VideoStatus.PLANNING,
             progress=max(video.progress, 2),
             stage="Writing the storyboard",
-            due_at=parts.clock.now() + timedelta(seconds=parts.settings.stale_seconds),
+            due_at=parts.clock.now() + timedelta(seconds=parts.settings.planning_seconds),
         )
     except ConflictError:
-        return  # somebody else has it
+        return False  # somebody else has it
     begun = time.monotonic()
     try:
         storyboard = keep_storyboard(parts, video)
@@ -89,11 +90,10 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> None:
         if error.retryable:
             raise  # the sweep comes back to it
         fail(parts, video, error.code, error.sentence)
-        return
+        return True
     count = len(numbers)
     of_scenes = f"{count} {'scene' if count == 1 else 'scenes'}"
     note(parts, video, EventKind.PLANNED, f"The storyboard has {of_scenes}.", seconds=time.monotonic() - begun)
-    seconds = estimate_seconds([s.narration for s in storyboard.scenes], video.parsed_options.speed)
     hand_out(
         parts,
         video,
@@ -103,9 +103,8 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> None:
         current_scene=1,
         progress=max(video.progress, PLANNED),
         stage=f"Storyboard ready: {of_scenes}, handed to the renderer",
-        eta_seconds=max(1, round(seconds * _RENDER_RATIO)),
-        expected_seconds=seconds * _RENDER_RATIO,
     )
+    return True
 
 
 def keep_storyboard(parts: Parts, video: Video) -> Storyboard:
@@ -119,10 +118,11 @@ def keep_storyboard(parts: Parts, video: Video) -> Storyboard:
         asset = assets.find(parts, video.id, key)
         if asset:
             return Storyboard.from_json(assets.fetch(parts, asset, path).read_text(encoding="utf-8"))
+        begun = time.monotonic()
         storyboard = engine.plan(brief)
         path.write_text(storyboard.to_json(), encoding="utf-8")
         facts = {"scenes": len(storyboard.scenes), "strategy": storyboard.strategy, "title": storyboard.title}
-        assets.keep(parts, video, "storyboard", key, path, facts)
+        assets.keep(parts, video, "storyboard", key, path, {**facts, **took(engine.id, begun)})
     log.info(
         "%d scenes by %s", len(storyboard.scenes), storyboard.strategy, extra={"action": "planned", "video": video.id}
     )

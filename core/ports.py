@@ -135,6 +135,7 @@ class FilmBrief:
     captions: tuple[str, ...] = ()  # the ASS text of each captioned clip, to be checked for overflow
     poster: Path | None = None  # picture for the thumbnail, None: a frame of the film
     max_bytes: int = 0  # 0: no limit
+    quiet: tuple[range, ...] = ()  # frames of the film that are silent on purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,15 @@ class Store(Protocol):
         ...
 
     def due_videos(self, now: datetime, limit: int) -> list[Video]:
-        """Those somebody must look at, the longest waiting first."""
+        """Those somebody must look at, the longest waiting first; a working video without a date is due."""
+        ...
+
+    def ended_videos(self, before: datetime, limit: int) -> list[Video]:
+        """Those that ended and were last written before, the oldest first."""
+        ...
+
+    def in_front(self, video: Video) -> tuple[int, int]:
+        """How many unfinished videos were recorded before this one, and the most seconds any of them still needs."""
         ...
 
     def create_scene(self, scene: Scene, owner_id: str) -> Scene:
@@ -244,6 +253,10 @@ class Store(Protocol):
 
     def create_asset(self, asset: Asset, owner_id: str) -> Asset:
         """Record a file that is whole; an existing one is returned."""
+        ...
+
+    def replace_asset(self, old: Asset, new: Asset) -> Asset:
+        """Let a recorded asset point at another file. Raises ConflictError: somebody did so since `old` was read."""
         ...
 
     def assets(self, video_id: str) -> list[Asset]:
@@ -281,6 +294,11 @@ class StoredFile:
     bytes: int
     complete: bool
     permissions: tuple[str, ...]
+    md5: str = ""  # hex, of the bytes as they were sent; empty: this storage does not say
+
+    def holds(self, size: int, md5: str) -> bool:
+        """Whether these are all of these bytes, as far as storage can say."""
+        return self.complete and self.bytes == size and (not self.md5 or not md5 or self.md5 == md5)
 
 
 class Files(Protocol):
@@ -291,7 +309,7 @@ class Files(Protocol):
         ...
 
     def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str) -> StoredFile:
-        """Send a file whole; a partial one of an earlier try is deleted first, a complete one is left as it is."""
+        """Send a file whole; what is there with other bytes is deleted first, the same file is left as it is."""
         ...
 
     def stat(self, bucket_id: str, file_id: str) -> StoredFile | None:
@@ -325,7 +343,8 @@ class Files(Protocol):
 class CallState(StrEnum):
     """What a renderer says of a call."""
 
-    PENDING = "pending"  # waiting or running
+    WAITING = "waiting"  # taken in, not begun
+    PENDING = "pending"  # running
     DONE = "done"
     FAILED = "failed"
     LOST = "lost"  # the renderer does not know it any more
@@ -381,6 +400,8 @@ class Engines:
     pictures: Mapping[str, PictureEngine]
     clip: ClipEngine
     film: FilmEngine
+    title_card: PictureEngine  # stands in for pictures that cannot be drawn or filmed
+    silence: VoiceEngine  # stands in for narrations that cannot be said
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from core import times
+from core.deadlines import next_look
+from core.dispatch import read_handle
 from core.documents import Scene, Video
 from core.errors import ConflictError, NotFoundError, ScenewrightError, StoppedError
+from core.eta import Work
 from core.ports import Parts
 from core.status import SceneStatus, VideoStatus
 
@@ -37,22 +41,6 @@ def restart_progress(scene_count: int, rendered: int) -> int:
 def combining_progress(share: float) -> int:
     """Per cent for a share (0 to 1) of joining, checking and keeping the film; 100 is the last write's own."""
     return min(99, RENDERED + int((100 - RENDERED) * min(max(share, 0.0), 1.0)))
-
-
-def eta_seconds(progress: int, elapsed: float, expected: float) -> int:
-    """Seconds still to go, at least 1 while work goes on.
-
-    Args:
-        progress: per cent, of which the first PLANNED are not counted.
-        elapsed: seconds since the scenes were handed out.
-        expected: seconds the whole was thought to take when it began.
-
-    The first guess is believed in the beginning, what was measured more and more.
-    """
-    share = min(max((progress - PLANNED) / (100 - PLANNED), 0.0), 1.0)
-    measured = elapsed / share if share > 0.02 else expected
-    whole = expected * (1 - share) + measured * share
-    return max(1, round(whole * (1 - share)))
 
 
 def current_scene(scenes: Sequence[Scene], scene_count: int) -> int:
@@ -83,13 +71,12 @@ class Reporter:
     Use as a context manager. The work calls `tell` as often as it likes and `check` before each asset.
     """
 
-    def __init__(self, parts: Parts, video: Video, *, expected_seconds: float, started_at: datetime) -> None:
+    def __init__(self, parts: Parts, video: Video) -> None:
         self._parts = parts
         self._video_id = video.id
         self._attempt = video.attempt
         self._status = video.status
-        self._expected = expected_seconds
-        self._started = started_at
+        self._pace = times.pace_of(times.read(parts), video)
         self._wanted = _Wanted()
         self._stop = threading.Event()
         self._stopped_why = ""
@@ -104,9 +91,19 @@ class Reporter:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        if error is None and not self._stopped_why:
+            self._write_last()
+
+    def _write_last(self) -> None:
+        """What was told last reaches the watcher too, unless somebody has already said more."""
+        try:
+            while wait := self._write():
+                self._parts.clock.sleep(wait)
+        except ScenewrightError as error:
+            log.info("nothing more to tell: %s", error.sentence, extra={"action": "progress_ended"})
 
     def tell(self, share: float, sentence: str = "") -> None:
         """Say how much of the scene in hand (or of the joining) is made, 0 to 1."""
@@ -120,6 +117,13 @@ class Reporter:
             self._scene = scene
             self._wanted = replace(self._wanted, share=0.0, scene=scene.scene_number if scene else 0)
             self._beat_at = self._parts.clock.now()
+
+    @property
+    def clip_from(self) -> float:
+        """Share of the time of the scene in hand after which its clip is filmed. Raises StoppedError without one."""
+        if self._scene is None:
+            raise StoppedError("No scene is in hand.")
+        return self._pace.clip_from(self._scene)
 
     def advance_scene(self, **changes: Any) -> Scene:
         """Write to the scene in hand, in turn with the beats. Raises StoppedError when it was taken over."""
@@ -153,7 +157,8 @@ class Reporter:
 
     def _beat(self) -> None:
         now = self._parts.clock.now()
-        if self._scene and now - self._beat_at >= timedelta(seconds=self._parts.settings.beat_seconds):
+        quiet = timedelta(seconds=self._parts.settings.beat_seconds)
+        if self._scene and not timedelta(0) <= now - self._beat_at < quiet:  # below 0: the clock was set back
             self.advance_scene(beat_at=now)
             self._beat_at = now
 
@@ -166,7 +171,7 @@ class Reporter:
         wanted = replace(self._wanted)
         told = (round(wanted.share, 2), wanted.sentence, wanted.scene)
         quiet = timedelta(seconds=_QUIET_SECONDS - self._parts.settings.report_seconds)
-        if told == self._told and now - self._written_at < quiet:
+        if told == self._told and timedelta(0) <= now - self._written_at < quiet:
             return 0.0
         early = self._write_once(wanted, now)
         if not early:
@@ -192,7 +197,7 @@ class Reporter:
             age = (now - datetime.fromisoformat(video.updated_at)).total_seconds()
             if 0 <= age < _APART_SECONDS:
                 return _APART_SECONDS - age
-            changes = self._changes(video, wanted, (now - self._started).total_seconds())
+            changes = self._changes(video, wanted, now)
             try:
                 self._parts.store.advance(video, **changes)
             except ConflictError:
@@ -201,27 +206,33 @@ class Reporter:
             return 0.0
         return 0.0
 
-    def _changes(self, video: Video, wanted: _Wanted, elapsed: float) -> dict[str, Any]:
-        changes: dict[str, Any] = {}
+    def _changes(self, video: Video, wanted: _Wanted, now: datetime) -> dict[str, Any]:
+        scenes, handle = self._parts.store.scenes(video.id), read_handle(video)
         if self._status is VideoStatus.COMBINING:
             progress, scene = combining_progress(wanted.share), video.scene_count
+            alone, left = 0.0, self._pace.joining(scenes) * (1 - min(max(wanted.share, 0.0), 1.0))
         else:
-            scenes = self._parts.store.scenes(video.id)
             scene = current_scene(scenes, video.scene_count)
-            handle = dict(json.loads(video.handle or "{}"))
             shares = merged_shares(handle.get("shares", {}), wanted.scene, wanted.share, scenes)
-            changes["handle"] = json.dumps(handle | {"shares": shares})
-            made = sum(s.status is SceneStatus.RENDERED for s in scenes)
-            progress = rendering_progress(video.scene_count, made + sum(shares.values()))
+            handle["shares"] = shares
+            missing = [s for s in scenes if s.status is not SceneStatus.RENDERED]
+            progress = rendering_progress(video.scene_count, len(scenes) - len(missing) + sum(shares.values()))
+            alone = self._pace.alone(missing, shares, self._parts.dispatcher.parallel_calls)
+            left = alone * self._pace.together + self._pace.joining(scenes)
+        work = _work(video, handle, left, alone, now)
         # several renderers tell of their scenes; the watcher hears of the one that is looked for first
         heard = wanted.sentence and (self._status is VideoStatus.COMBINING or wanted.scene <= scene)
-        progress = max(progress, video.progress)
-        due = self._parts.clock.now() + timedelta(seconds=self._parts.settings.stale_seconds)
         return {
-            **changes,
-            "progress": progress,
+            "handle": json.dumps(handle | {"work": work.columns()}),
+            "progress": max(progress, video.progress),
             "stage": wanted.sentence if heard else video.stage,
             "current_scene": max(scene, video.current_scene),
-            "eta_seconds": eta_seconds(progress, elapsed, self._expected),
-            "due_at": due,
+            "eta_seconds": work.eta_seconds,
+            "due_at": next_look(self._parts.settings, video, self._parts.clock.now()),
         }
+
+
+def _work(video: Video, handle: Mapping[str, Any], left: float, alone: float, now: datetime) -> Work:
+    """The work in the handle, gone on; or begun, where it goes on from what people were told last."""
+    work = Work.read(handle.get("work"))
+    return (work or Work.begin(left, alone, now, video.eta_seconds or None)).went_on(left, now)

@@ -15,6 +15,12 @@ from core.settings import Settings
 
 RENDER_URL_SETTING = "render_url"  # id of the row in the settings table
 _SECONDS = (3.0, 5.0)  # to connect, to be answered: a worker only notes the job down
+_STATES = {  # of the render server, in our words
+    "waiting": CallState.WAITING,
+    "done": CallState.DONE,
+    "failed": CallState.FAILED,
+    "cancelled": CallState.FAILED,
+}
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -100,9 +106,7 @@ class HttpDispatcher:
             return CallState.LOST
         if response.status_code != 200:
             return CallState.UNKNOWN
-        return {"done": CallState.DONE, "failed": CallState.FAILED, "cancelled": CallState.FAILED}.get(
-            response.json()["state"], CallState.PENDING
-        )
+        return _STATES.get(response.json()["state"], CallState.PENDING)
 
     def cancel(self, call_id: str) -> None:
         """See ports.Dispatcher."""

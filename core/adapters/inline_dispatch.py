@@ -37,7 +37,7 @@ class InlineDispatcher:
         if call is None:
             return CallState.LOST
         if not call.done():
-            return CallState.PENDING
+            return CallState.PENDING if call.running() else CallState.WAITING
         return CallState.FAILED if call.cancelled() or call.exception() else CallState.DONE
 
     def cancel(self, call_id: str) -> None:

@@ -62,7 +62,7 @@ def test_a_call_is_pending_while_its_scenes_are_made_and_submitting_never_waits_
 
     assert time.monotonic() - asked < 1.0
     assert dispatcher.status(call_id) is CallState.PENDING
-    assert dispatcher.status(waiting) is CallState.PENDING
+    assert dispatcher.status(waiting) is CallState.WAITING
     end(dispatcher, store, call_id, long_job)
     wait_for(lambda: dispatcher.status(waiting) is CallState.DONE, "the waiting call to be done", 60)
 

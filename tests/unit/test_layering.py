@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = {"errors", "status", "documents", "schema", "settings", "ports", "text", "identity"}
+WORDS = {"errors", "status", "documents", "schema", "settings", "ports", "text", "identity", "deadlines"}
 # steps, the lowest first: each may import words and those before it
 STEPS = [
     "cues",
@@ -18,10 +18,14 @@ STEPS = [
     "assets",
     "journal",
     "times",
+    "eta",
     "create",
     "dispatch",
     "progress",
     "plan",
+    "scene_inputs",
+    "ladder",
+    "scene_assets",
     "render",
     "combine",
     "control",

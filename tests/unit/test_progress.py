@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from core.combine import film_frames, starts_of
 from core.dispatch import spread
 from core.documents import CROSSFADE_FRAMES, Scene
-from core.progress import PLANNED, RENDERED, combining_progress, current_scene, eta_seconds, rendering_progress
-from core.render import span_of
+from core.progress import PLANNED, RENDERED, combining_progress, current_scene, rendering_progress, restart_progress
+from core.scene_inputs import span_of
 from core.status import SceneStatus
 
 
@@ -25,14 +25,12 @@ def test_joining_stays_below_a_hundred_until_the_last_write(share: float) -> Non
     assert RENDERED <= combining_progress(share) <= 99
 
 
-@given(st.integers(0, 99), st.floats(0, 10_000), st.floats(0.1, 10_000))
-def test_an_unfinished_video_never_has_no_time_left(progress: int, elapsed: float, expected: float) -> None:
-    assert eta_seconds(progress, elapsed, expected) >= 1
+@given(st.integers(1, 60), st.integers(0, 60))
+def test_the_bar_begins_again_at_the_share_that_is_made(count: int, rendered: int) -> None:
+    begun = restart_progress(count, min(rendered, count))
 
-
-def test_the_estimate_moves_from_the_guess_to_what_was_measured() -> None:
-    assert eta_seconds(PLANNED, 0, 60) == 60
-    assert 20 < eta_seconds(55, 40, 20) < 40
+    assert begun == rendering_progress(count, min(rendered, count))
+    assert restart_progress(0, 0) == 0
 
 
 def test_the_current_scene_is_the_lowest_unfinished_one() -> None:
