@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from core.documents import Asset, Scene, Video
-from core.errors import NotFoundError, UnavailableError
-from core.identity import asset_id, digest, file_sha256
+from core.errors import ConflictError, NotFoundError, ScenewrightError, UnavailableError
+from core.identity import asset_id, digest, file_md5, file_sha256
 from core.ports import Parts
 from core.schema import BUCKET_OF
 
+_FETCHES = 2  # other bytes may come once by an accident of the way, not twice
+
 
 def find(parts: Parts, video_id: str, key: str) -> Asset | None:
-    """The asset with this key, if its row is there and storage holds its file whole."""
+    """The asset with this key, if its row is there and storage holds its file whole, with the bytes it had."""
     return _whole(parts, parts.store.asset(asset_id(video_id, key)))
 
 
@@ -36,11 +39,15 @@ def _whole(parts: Parts, asset: Asset | None) -> Asset | None:
     if asset is None:
         return None
     file = parts.files.stat(asset.bucket_id, asset.file_id)
-    return asset if file and file.complete and file.bytes == asset.bytes else None
+    return asset if file and file.holds(asset.bytes, str(asset.facts.get("md5", ""))) else None
 
 
 def keep(parts: Parts, video: Video, kind: str, key: str, path: Path, facts: Mapping[str, Any]) -> Asset:
-    """Upload a finished file, then record it: a row never points at half a file."""
+    """Upload a finished file, then record it: a row never points at half a file.
+
+    Whoever recorded a whole file of this key first is right. A row whose file was lost or broken gets the new one:
+    encodes are not alike to the bit, so it has another name.
+    """
     sha256 = file_sha256(path)
     bucket_id = BUCKET_OF[kind]
     # the kind is in the id so that two buckets of one name never meet
@@ -55,24 +62,58 @@ def keep(parts: Parts, video: Video, kind: str, key: str, path: Path, facts: Map
         file_id=file_id,
         sha256=sha256,
         bytes=stored.bytes,
-        facts=facts,
+        facts={**facts, "md5": file_md5(path)},
     )
-    return parts.store.create_asset(asset, video.owner_id)
+    kept = parts.store.create_asset(asset, video.owner_id)
+    if kept.file_id == file_id:
+        return kept
+    if _whole(parts, kept) is None:
+        with contextlib.suppress(ConflictError):  # somebody else replaced it first
+            replaced = parts.store.replace_asset(kept, asset)
+            _discard(parts, kept)
+            return replaced
+    _discard(parts, asset)
+    return _recorded(parts, asset)
+
+
+def _recorded(parts: Parts, asset: Asset) -> Asset:
+    """The row that others wrote in the place of this asset's."""
+    recorded = parts.store.asset(asset.id)
+    if recorded is None:
+        raise UnavailableError(f"The row of the {asset.kind} {asset.id} went away while it was written.")
+    return recorded
+
+
+def _discard(parts: Parts, asset: Asset) -> None:
+    """Delete a file that no row points at; a file left over costs room, nothing else."""
+    with contextlib.suppress(ScenewrightError):
+        if all(a.file_id != asset.file_id for a in parts.store.assets(asset.video_id)):
+            parts.files.delete(asset.bucket_id, asset.file_id)
 
 
 def fetch(parts: Parts, asset: Asset, out: Path) -> Path:
     """Bring an asset's file here, unless it is here already.
 
     Raises:
-        UnavailableError: what arrived is not what was kept.
+        NotFoundError: it is gone, or not what was kept; whoever looks for the asset next will make it again.
     """
     if out.exists() and file_sha256(out) == asset.sha256:
         return out
-    parts.files.download(asset.bucket_id, asset.file_id, out)
-    if file_sha256(out) != asset.sha256:
+    for _ in range(_FETCHES):
+        try:
+            parts.files.download(asset.bucket_id, asset.file_id, out)
+        except NotFoundError as error:
+            raise _gone(asset) from error
+        if file_sha256(out) == asset.sha256:
+            return out
         out.unlink()
-        raise UnavailableError(f"The {asset.kind} {asset.file_id} came back with other bytes than were kept.")
-    return out
+    parts.files.delete(asset.bucket_id, asset.file_id)  # or it would be found again, and fetched in vain for ever
+    raise _gone(asset)
+
+
+def _gone(asset: Asset) -> NotFoundError:
+    """Another attempt makes the asset again."""
+    return NotFoundError(f"The {asset.kind} {asset.file_id} is gone.", code="asset_gone", retryable=True)
 
 
 def url_of(parts: Parts, asset: Asset) -> str:

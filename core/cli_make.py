@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import requests
 
 from core import stack as local
-from core.adapters.appwrite_store import AppwriteFiles, with_retries
+from core.adapters.appwrite_files import AppwriteFiles
+from core.adapters.retries import with_retries
 from core.cli_connect import Connection
 from core.cli_view import View, free_path, slug
 from core.documents import Video

@@ -24,8 +24,9 @@ from websockets.exceptions import WebSocketException
 
 from core import processes
 from core import stack as local
-from core.adapters.appwrite_store import AppwriteFiles, translate
+from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.http_dispatch import render_url
+from core.adapters.retries import translate
 from core.cli_connect import Connection, connected, folder_of
 from core.errors import MissingToolError, ScenewrightError, UnavailableError
 from core.schema import FUNCTION, schema

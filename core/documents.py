@@ -215,6 +215,7 @@ class Asset:
     sha256: str
     bytes: int
     facts: Mapping[str, Any] = field(default_factory=dict)  # what was measured while making it
+    updated_at: str = field(default="", compare=False)  # when its row was written, as read
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -222,6 +223,7 @@ class Asset:
         return cls(
             id=row["$id"],
             facts=json.loads(row["facts"] or "{}"),
+            updated_at=row["$updatedAt"],
             **{k: row[k] for k in ("video_id", "kind", "key", "bucket_id", "file_id", "sha256", "bytes")},
         )
 

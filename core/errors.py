@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class ScenewrightError(Exception):
     """Something went wrong, and this says what a person can do about it.
@@ -125,3 +127,25 @@ class StoppedError(ScenewrightError):
     """The work is no longer wanted: the video was cancelled or a newer attempt took over."""
 
     code = "stopped"
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def disk_full() -> MissingToolError:
+    """The error for a write that found no room."""
+    return MissingToolError("The disk is full; free some space and try again.", code="disk_full")
+
+
+def of_system(error: OSError | MemoryError) -> ScenewrightError:
+    """Our word for what the machine itself refused: room on a disk, memory, a file."""
+    if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
+        return EngineError(
+            "The renderer ran out of memory; give it more, or let it make fewer videos at a time.",
+            code="out_of_memory",
+            retryable=True,
+        )
+    if error.errno in _NO_ROOM:
+        return disk_full()
+    said = error.strerror or type(error).__name__
+    return MissingToolError(f"A file of the renderer could not be read or written ({said}).", code="file_refused")

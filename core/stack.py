@@ -22,7 +22,7 @@ from appwrite.exception import AppwriteException
 
 from core import processes
 from core.adapters.appwrite_client import AppwriteClient
-from core.adapters.appwrite_store import translate
+from core.adapters.retries import translate
 from core.errors import InvalidInputError, MissingToolError, RefusedError, UnavailableError
 from core.identity import digest, file_sha256
 from core.processes import HOST

@@ -18,7 +18,8 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from core.adapters.appwrite_client import AppwriteClient
-from core.adapters.appwrite_store import AppwriteStore, translate
+from core.adapters.appwrite_store import AppwriteStore
+from core.adapters.retries import translate
 from core.documents import Video
 from core.errors import (
     InvalidInputError,

@@ -6,7 +6,8 @@ import time
 from datetime import UTC, datetime
 
 from core.adapters.appwrite_client import AppwriteClient
-from core.adapters.appwrite_store import AppwriteFiles, AppwriteStore
+from core.adapters.appwrite_files import AppwriteFiles
+from core.adapters.appwrite_store import AppwriteStore
 from core.adapters.http_dispatch import HttpDispatcher
 from core.adapters.inline_dispatch import InlineDispatcher
 from core.engines.cards_palettes import PALETTES
@@ -39,7 +40,13 @@ def build_parts(settings: Settings) -> Parts:
     Raises:
         InvalidInputError: a setting names something that does not exist.
     """
-    client = AppwriteClient(settings.endpoint, settings.project_id, settings.api_key, seconds=settings.request_seconds)
+    client = AppwriteClient(
+        settings.endpoint,
+        settings.project_id,
+        settings.api_key,
+        seconds=settings.request_seconds,
+        patience=settings.retry_seconds,
+    )
     store = AppwriteStore(client)
     dispatcher: Dispatcher
     if settings.renderer == "http":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from appwrite.encoders.value_class_encoder import ValueClassEncoder
 from appwrite.exception import AppwriteException
 from appwrite.input_file import InputFile
 
+from core.adapters.retries import PATIENCE_SECONDS, with_retries
+from core.errors import of_system
+
 _CONNECT_SECONDS = 3.0
+JSON_HEADERS = {"content-type": "application/json", "accept": "application/json"}
 _BLOCK = 1 << 18  # bytes per read of a streamed download
 
 
@@ -24,13 +29,23 @@ class AppwriteClient(Client):  # type: ignore[misc] # the SDK ships no types
     that never reached a server have `code` 0, as in the SDK.
     """
 
-    def __init__(self, endpoint: str, project: str, key: str = "", *, seconds: float = 20.0) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        project: str,
+        key: str = "",
+        *,
+        seconds: float = 20.0,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        """`seconds`: how long one answer may take; `patience`: how long a call that fails is tried again (`ask`)."""
         super().__init__()
         self.set_endpoint(endpoint.rstrip("/")).set_project(project)
         self.endpoint = endpoint.rstrip("/")
         self.project = project
         if key:
             self.set_key(key)
+        self.patience = patience
         self._timeout = (_CONNECT_SECONDS, seconds)
         self._local = threading.local()
 
@@ -75,8 +90,27 @@ class AppwriteClient(Client):  # type: ignore[misc] # the SDK ships no types
         if response_type == "location":
             return response.headers.get("Location")
         if response.headers.get("Content-Type", "").startswith("application/json"):
-            return response.json()
+            try:
+                return response.json()
+            except ValueError as error:  # cut off on its way: as good as no answer
+                raise AppwriteException("the answer is no JSON", 0) from error
         return response.text if response_type == "text" else response.content
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        params: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
+        """`call`, tried again as long as this client's patience lasts; `what` names the thing in errors.
+
+        Raises:
+            ScenewrightError: as `with_retries`.
+        """
+        sent = headers or ({} if method == "get" else JSON_HEADERS)
+        return with_retries(lambda: self.call(method, path, sent, params), what, self.patience)
 
     def _body(self, method: str, headers: dict[str, str], params: dict[str, Any]) -> dict[str, Any]:
         kind = headers.get("content-type", "")
@@ -101,24 +135,28 @@ class AppwriteClient(Client):  # type: ignore[misc] # the SDK ships no types
 
         Raises:
             AppwriteException: as `call`.
+            MissingToolError: the disk is full or cannot be written.
         """
         headers = {**self._global_headers, "X-Appwrite-Project": self.project}
         headers.pop("content-type", None)
         if first_bytes:
             headers["range"] = f"bytes=0-{first_bytes - 1}"
         part = out.with_name(out.name + ".part")
+        url = self.endpoint + path
         try:
-            with self._session().get(
-                self.endpoint + path, headers=headers, timeout=self._timeout, stream=True
-            ) as response:
+            with self._session().get(url, headers=headers, timeout=self._timeout, stream=True) as response:
                 if response.status_code >= 400:
                     raise _exception(response)
                 with part.open("wb") as file:
                     for block in response.iter_content(_BLOCK):
                         file.write(block)
+            part.replace(out)
         except requests.RequestException as error:
             raise AppwriteException(f"no answer: {type(error).__name__}", 0) from error
-        part.replace(out)
+        except OSError as error:
+            raise of_system(error) from error
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _exception(response: requests.Response) -> AppwriteException:
@@ -130,3 +168,13 @@ def _exception(response: requests.Response) -> AppwriteException:
         error = AppwriteException(response.text[:500], response.status_code, None, response.text)
     error.retry_after = response.headers.get("Retry-After")
     return error
+
+
+def iso(moment: datetime) -> str:
+    """Appwrite's own form of a time: UTC with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def owner_permissions(owner_id: str) -> list[str]:
+    """Exactly what every row and file gets: its owner may read it; without an owner only keys may."""
+    return [f'read("user:{owner_id}")'] if owner_id else []

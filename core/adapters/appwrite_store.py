@@ -1,55 +1,28 @@
-"""Documents and files kept in Appwrite: ownership by creation, one guarded write, own lost replies recognised."""
+"""Documents kept in Appwrite: ownership by creation, one guarded write, own lost replies recognised."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import random
 import re
 import secrets
-import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import asdict, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from appwrite.exception import AppwriteException
-from appwrite.input_file import InputFile
 from appwrite.query import Query
 
-from core.adapters.appwrite_client import AppwriteClient
+from core.adapters.appwrite_client import JSON_HEADERS, AppwriteClient, iso, owner_permissions
 from core.documents import Asset, Event, Scene, Video
-from core.errors import (
-    AlreadyExistsError,
-    ConflictError,
-    InvalidInputError,
-    NotAllowedError,
-    NotFoundError,
-    ScenewrightError,
-    UnavailableError,
-)
+from core.errors import AlreadyExistsError, ConflictError, NotFoundError
 from core.identity import digest
-from core.ports import D, StoredFile
+from core.ports import D
 from core.schema import ASSETS, CLAIMS, EVENTS, SCENES, SETTINGS, VIDEOS, database_id
-from core.status import check_scene, check_video
+from core.status import TERMINAL, WORKING, check_scene, check_video
 
-log = logging.getLogger(__name__)
-
-_TRIES = 4  # calls that never got an answer are safe to repeat: ids are our own, writes carry a lock and a token
-_BACKOFF_SECONDS = 0.25
 _PAGE = 100
 _ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,35}")  # Appwrite's own rule
 _SYSTEM = frozenset({"id", "created_at", "updated_at"})
-_JSON_HEADERS = {"content-type": "application/json", "accept": "application/json"}
-
-
-def iso(moment: datetime) -> str:
-    """Appwrite's own form of a time: UTC with milliseconds."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def _column(value: Any) -> Any:
@@ -58,39 +31,6 @@ def _column(value: Any) -> Any:
     if isinstance(value, datetime):
         return iso(value)
     return value
-
-
-def translate(error: AppwriteException, what: str) -> ScenewrightError:
-    """Our word for Appwrite's answer; the vendor's error becomes the cause."""
-    if error.code == 404:
-        return NotFoundError(f"{what} does not exist.")
-    if error.code in (401, 403):
-        return NotAllowedError(f"Appwrite refused access to {what}: {error.message}", code="appwrite_refused")
-    if error.code == 409:
-        return ConflictError(f"{what} was changed meanwhile.")
-    if error.code in (0, 408, 425, 429) or error.code >= 500:
-        return UnavailableError(f"Appwrite did not answer for {what} ({error.code or 'no connection'}).")
-    return InvalidInputError(f"Appwrite refused {what}: {error.message}", code="appwrite_invalid")
-
-
-def with_retries(call: Callable[[], Any], what: str) -> Any:
-    """Call until an answer comes, at most _TRIES times, waiting longer each time (or as the server asks).
-
-    Raises:
-        ScenewrightError: our word for Appwrite's refusal, or UnavailableError after the last try.
-    """
-    for attempt in range(_TRIES):
-        try:
-            return call()
-        except AppwriteException as error:
-            ours = translate(error, what)
-            if not ours.retryable or attempt == _TRIES - 1:
-                raise ours from error
-            asked = str(getattr(error, "retry_after", "") or "")
-            wait = float(asked) if asked.isdigit() else _BACKOFF_SECONDS * 2**attempt * random.uniform(0.7, 1.3)
-            log.info("%s, trying again in %.1f s", ours.sentence, wait, extra={"action": "retry"})
-            time.sleep(min(wait, 10.0))
-    raise AssertionError("unreachable")
 
 
 class AppwriteStore:
@@ -108,15 +48,11 @@ class AppwriteStore:
         return f"{path}/{row_id}"
 
     def _get(self, table: str, row_id: str) -> dict[str, Any]:
-        row: dict[str, Any] = with_retries(
-            lambda: self._client.call("get", self._path(table, row_id)), f"{table}/{row_id}"
-        )
+        row: dict[str, Any] = self._client.ask("get", self._path(table, row_id), f"{table}/{row_id}")
         return row
 
     def _list(self, table: str, queries: list[str]) -> dict[str, Any]:
-        answer: dict[str, Any] = with_retries(
-            lambda: self._client.call("get", self._path(table), params={"queries": queries}), table
-        )
+        answer: dict[str, Any] = self._client.ask("get", self._path(table), table, {"queries": queries})
         return answer
 
     def _create(self, table: str, row_id: str, data: dict[str, Any], owner_id: str) -> tuple[dict[str, Any], bool]:
@@ -128,9 +64,7 @@ class AppwriteStore:
             "permissions": owner_permissions(owner_id),
         }
         try:
-            row: dict[str, Any] = with_retries(
-                lambda: self._client.call("post", self._path(table), dict(_JSON_HEADERS), body), f"{table}/{row_id}"
-            )
+            row: dict[str, Any] = self._client.ask("post", self._path(table), f"{table}/{row_id}", body)
         except ConflictError:
             row = self._get(table, row_id)
             return row, row["writer"] == writer
@@ -166,8 +100,28 @@ class AppwriteStore:
 
     def due_videos(self, now: datetime, limit: int) -> list[Video]:
         """See ports.Store."""
-        queries = [Query.less_than_equal("due_at", iso(now)), Query.order_asc("due_at"), Query.limit(limit)]
+        # nobody takes a working video's date away; who made or changed a row by hand may have given it none
+        dateless = Query.and_queries([Query.is_null("due_at"), Query.equal("status", sorted(WORKING))])
+        due = Query.or_queries([Query.less_than_equal("due_at", iso(now)), dateless])
+        queries = [due, Query.order_asc("due_at"), Query.limit(limit)]
         return [Video.from_row(r) for r in self._list(VIDEOS, queries)["rows"]]
+
+    def ended_videos(self, before: datetime, limit: int) -> list[Video]:
+        """See ports.Store."""
+        ended = [Query.equal("status", sorted(TERMINAL)), Query.less_than("$updatedAt", iso(before))]
+        queries = [*ended, Query.order_asc("$updatedAt"), Query.limit(limit)]
+        return [Video.from_row(r) for r in self._list(VIDEOS, queries)["rows"]]
+
+    def in_front(self, video: Video) -> tuple[int, int]:
+        """See ports.Store."""
+        queries = [
+            Query.equal("status", [s.value for s in sorted(WORKING)]),
+            Query.less_than("$createdAt", video.created_at),
+            Query.order_desc("eta_seconds"),
+            Query.limit(1),
+        ]
+        answer = self._list(VIDEOS, queries)
+        return int(answer["total"]), max((r["eta_seconds"] or 0 for r in answer["rows"]), default=0)
 
     def create_scene(self, scene: Scene, owner_id: str) -> Scene:
         """See ports.Store."""
@@ -203,20 +157,29 @@ class AppwriteStore:
             else:
                 check_scene(document.status, changes["status"])
         table = VIDEOS if isinstance(document, Video) else SCENES
+        row = self._write(
+            table, document.id, document.updated_at, changes | {"revision": document.revision + 1}, permissions
+        )
+        return type(document).from_row(row)
+
+    def _write(
+        self, table: str, row_id: str, read_at: str, changes: dict[str, Any], permissions: list[str] | None = None
+    ) -> dict[str, Any]:
+        """Change a row as it was read at `read_at`. Raises ConflictError, unless the write in between was this one."""
         writer = secrets.token_hex(8)
-        data = {k: _column(v) for k, v in changes.items()}
-        body: dict[str, Any] = {"data": data | {"revision": document.revision + 1, "writer": writer}}
+        body: dict[str, Any] = {"data": {k: _column(v) for k, v in changes.items()} | {"writer": writer}}
         if permissions is not None:
             body["permissions"] = permissions
-        headers = {**_JSON_HEADERS, "x-appwrite-timestamp": document.updated_at}
-        path = self._path(table, document.id)
+        headers = {**JSON_HEADERS, "x-appwrite-timestamp": read_at}
         try:
-            row = with_retries(lambda: self._client.call("patch", path, dict(headers), body), f"{table}/{document.id}")
+            row: dict[str, Any] = self._client.ask(
+                "patch", self._path(table, row_id), f"{table}/{row_id}", body, headers
+            )
         except ConflictError:
-            row = self._get(table, document.id)
+            row = self._get(table, row_id)
             if row["writer"] != writer:
                 raise
-        return type(document).from_row(row)
+        return row
 
     # ---- claims, assets, events, settings
 
@@ -237,6 +200,10 @@ class AppwriteStore:
         """See ports.Store."""
         row, _ = self._create(ASSETS, asset.id, asset.columns(), owner_id)
         return Asset.from_row(row)
+
+    def replace_asset(self, old: Asset, new: Asset) -> Asset:
+        """See ports.Store."""
+        return Asset.from_row(self._write(ASSETS, old.id, old.updated_at, new.columns()))
 
     def assets(self, video_id: str) -> list[Asset]:
         """See ports.Store."""
@@ -261,8 +228,7 @@ class AppwriteStore:
 
     def _delete(self, table: str, row_id: str) -> None:
         with contextlib.suppress(NotFoundError):
-            path, headers = self._path(table, row_id), dict(_JSON_HEADERS)
-            with_retries(lambda: self._client.call("delete", path, headers), f"{table}/{row_id}")
+            self._client.ask("delete", self._path(table, row_id), f"{table}/{row_id}")
 
     def setting(self, name: str) -> str | None:
         """See ports.Store."""
@@ -276,111 +242,7 @@ class AppwriteStore:
         """See ports.Store."""
         row, made = self._create(SETTINGS, name, {"value": value}, "")
         if not made and row["value"] != value:
-            body = {"data": {"value": value}}
-            with_retries(
-                lambda: self._client.call("patch", self._path(SETTINGS, name), dict(_JSON_HEADERS), body), name
-            )
-
-
-class AppwriteFiles:
-    """Implements ports.Files on Appwrite Storage."""
-
-    def __init__(self, client: AppwriteClient, public_endpoint: str = "") -> None:
-        self._client = client
-        self._public = (public_endpoint or client.endpoint).rstrip("/")
-
-    def _path(self, bucket_id: str, file_id: str = "") -> str:
-        path = f"/storage/buckets/{bucket_id}/files"
-        return f"{path}/{quote(file_id, safe='')}" if file_id else path
-
-    def max_bytes(self, bucket_id: str) -> int:
-        """See ports.Files. Needs a key with the scope buckets.read."""
-        what = f"bucket {bucket_id}"
-        bucket = with_retries(lambda: self._client.call("get", f"/storage/buckets/{bucket_id}"), what)
-        return int(bucket["maximumFileSize"])
-
-    def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str) -> StoredFile:
-        """See ports.Files.
-
-        Raises:
-            UnavailableError: storage took the bytes but does not hold them all.
-        """
-        size = path.stat().st_size
-        there = self.stat(bucket_id, file_id)
-        if there and there.complete and there.bytes == size:
-            return there
-        if there:
-            self.delete(bucket_id, file_id)
-
-        def send() -> Any:
-            params = {
-                "fileId": file_id,
-                "file": InputFile.from_path(str(path)),
-                "permissions": owner_permissions(owner_id),
-            }
-            headers = {"content-type": "multipart/form-data", "accept": "application/json"}
-            return self._client.chunked_upload(self._path(bucket_id), headers, params, "file", None, file_id)
-
-        try:
-            with_retries(send, f"file {file_id}")
-        except ConflictError:
-            log.info("file %s is there already", file_id, extra={"action": "upload_exists"})
-        kept = self.stat(bucket_id, file_id)
-        if kept is None or not kept.complete or kept.bytes != size:
-            raise UnavailableError(f"Storage does not hold all of file {file_id}.")
-        return kept
-
-    def stat(self, bucket_id: str, file_id: str) -> StoredFile | None:
-        """See ports.Files."""
-        try:
-            raw = with_retries(lambda: self._client.call("get", self._path(bucket_id, file_id)), f"file {file_id}")
-        except NotFoundError:
-            return None
-        return StoredFile(
-            bucket_id=bucket_id,
-            file_id=raw["$id"],
-            name=raw["name"],
-            bytes=int(raw["sizeOriginal"]),
-            complete=int(raw["chunksUploaded"]) >= int(raw["chunksTotal"]),
-            permissions=tuple(raw["$permissions"]),
-        )
-
-    def head(self, bucket_id: str, file_id: str, size: int) -> bytes:
-        """See ports.Files."""
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "head"
-            path = self._path(bucket_id, file_id) + "/view"
-            with_retries(lambda: self._client.download(path, out, first_bytes=size), f"file {file_id}")
-            return out.read_bytes()
-
-    def download(self, bucket_id: str, file_id: str, out: Path) -> None:
-        """See ports.Files."""
-        path = self._path(bucket_id, file_id) + "/download"
-        with_retries(lambda: self._client.download(path, out), f"file {file_id}")
-
-    def delete(self, bucket_id: str, file_id: str) -> None:
-        """See ports.Files."""
-        path, headers = self._path(bucket_id, file_id), dict(_JSON_HEADERS)
-        with contextlib.suppress(NotFoundError):
-            with_retries(lambda: self._client.call("delete", path, headers), f"file {file_id}")
-
-    def view_url(self, bucket_id: str, file_id: str) -> str:
-        """See ports.Files."""
-        return f"{self._public}{self._path(bucket_id, file_id)}/view?project={self._client.project}"
-
-    def play_url(self, bucket_id: str, file_id: str, seconds: int) -> str:
-        """See ports.Files."""
-        expire = iso(datetime.now(UTC) + timedelta(seconds=seconds))
-        path = f"/tokens/buckets/{bucket_id}/files/{file_id}"
-        token = with_retries(
-            lambda: self._client.call("post", path, dict(_JSON_HEADERS), {"expire": expire}), f"file {file_id}"
-        )
-        return f"{self.view_url(bucket_id, file_id)}&token={token['secret']}"
-
-
-def owner_permissions(owner_id: str) -> list[str]:
-    """Exactly what every row and file gets: its owner may read it; without an owner only keys may."""
-    return [f'read("user:{owner_id}")'] if owner_id else []
+            self._client.ask("patch", self._path(SETTINGS, name), name, {"data": {"value": value}})
 
 
 def _columns(document: Video | Scene, **changes: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from core.engines.cards_palettes import PALETTES, STYLES, Palette, palette_name
 from core.engines.cards_text import clean
 from core.engines.fonts import missing_sentence
 from core.engines.illustrations import choose, telling
-from core.errors import EngineError
+from core.errors import of_system
 from core.media.layers import Layer, Role, merge
 from core.ports import PictureBrief
 
@@ -41,13 +41,13 @@ class CardPictures:
     def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
         """Write the card as JPEG. Facts: width, height, palette, layout, illustrations, warnings (sentences).
 
-        Raises EngineError when the file cannot be written.
+        Raises MissingToolError when the file cannot be written.
         """
         pixels = merge(self.layers(brief), brief.canvas)
         try:
             Image.fromarray(pixels).save(out, "JPEG", quality=92, subsampling=0)
         except OSError as error:
-            raise EngineError(f"The picture could not be written to {out.name}: {error.strerror or error}.") from error
+            raise of_system(error) from error
         return {
             "width": brief.canvas.width,
             "height": brief.canvas.height,

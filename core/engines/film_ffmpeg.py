@@ -111,6 +111,8 @@ class FfmpegFilm:
                 on_frame=lambda frame: report(min(0.95, frame / max(1, brief.frames))),
             )
         except EngineError as error:
+            if error.retryable:  # it says nothing of the film
+                raise
             return [unreadable(f"The film cannot be played to its end: {error.sentence}")]
         boxes = caption_boxes(brief.captions, brief.canvas)
         report(1.0)

@@ -34,6 +34,8 @@ def check_music(path: Path) -> None:
         chain = ffmpeg.input(str(path), t=600, **_MUSIC_INPUT).audio.filter("ebur128", framelog="quiet")
         log = run(chain.output("-", f="null").get_args(), timeout=120).log
     except EngineError as error:
+        if error.retryable:  # it says nothing of the file
+            raise
         raise InvalidInputError(
             "The music file cannot be read as sound; MP3, M4A, OGG, FLAC and WAV work.", field="music"
         ) from error

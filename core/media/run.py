@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from core.errors import EngineError, MissingToolError
+from core.errors import EngineError, MissingToolError, disk_full, of_system
 from core.media.args import GLOBAL_ARGS
 
 FFMPEG_VARIABLE = "SCENEWRIGHT_FFMPEG"
@@ -106,6 +107,8 @@ def failure(returncode: int, log: str, timeout: float | None = None) -> MissingT
     last = " | ".join(line.strip() for line in log.strip().splitlines()[-_SAID_LINES:])
     if timeout is not None:
         return EngineError(f"ffmpeg was stopped after {timeout:g} seconds without a result.", code="ffmpeg_timeout")
+    if returncode == -signal.SIGXFSZ:  # more than this process may write into one file
+        return disk_full()
     if returncode < 0 or "received signal" in log:
         return EngineError(
             f"ffmpeg was killed from outside (often for want of memory). {last}".strip(),
@@ -113,11 +116,6 @@ def failure(returncode: int, log: str, timeout: float | None = None) -> MissingT
             retryable=True,
         )
     return EngineError(f"ffmpeg failed with status {returncode}: {last or 'it said nothing'}", code="ffmpeg_failed")
-
-
-def disk_full() -> MissingToolError:
-    """The error for a write that found no room."""
-    return MissingToolError("The disk is full; free some space and try again.", code="disk_full")
 
 
 def _stop(process: subprocess.Popen[bytes], late: threading.Event) -> None:
@@ -136,6 +134,8 @@ def _start(command: list[str], fed: bool) -> subprocess.Popen[bytes]:
             stderr=subprocess.PIPE,
         )
     except OSError as error:
+        if error.errno in (errno.ENOMEM, errno.EAGAIN):  # no room for another process; a moment later there may be
+            raise of_system(MemoryError()) from error
         raise MissingToolError(
             f"ffmpeg could not be started ({error.strerror}); check {FFMPEG_VARIABLE}.", code="missing_ffmpeg"
         ) from error

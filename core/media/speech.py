@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.documents import SAMPLE_RATE, SAMPLES_PER_FRAME
-from core.errors import EngineError
-from core.media.run import disk_full
+from core.errors import EngineError, of_system
 from core.ports import Word
 
 Sound = NDArray[np.float32]  # mono, -1 to 1
@@ -141,4 +140,4 @@ def write_wav(path: Path, sound: Sound) -> None:
             file.setframerate(SAMPLE_RATE)
             file.writeframes(samples.tobytes())
     except OSError as error:
-        raise disk_full() if error.errno == 28 else EngineError(f"{path.name}: {error.strerror}.") from error
+        raise of_system(error) from error

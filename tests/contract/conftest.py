@@ -16,7 +16,8 @@ import pytest
 import requests
 
 from core.adapters.appwrite_client import AppwriteClient
-from core.adapters.appwrite_store import AppwriteFiles, AppwriteStore
+from core.adapters.appwrite_files import AppwriteFiles
+from core.adapters.appwrite_store import AppwriteStore
 from core.documents import Options, Scene, Video
 from core.errors import ConflictError
 from core.identity import scene_id

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 
 import pytest
 
-from core.adapters.appwrite_store import AppwriteFiles, AppwriteStore
-from core.dispatch import fail
+from core import times
+from core.adapters.appwrite_files import AppwriteFiles
+from core.adapters.appwrite_store import AppwriteStore
+from core.dispatch import fail, wait_changes
 from core.documents import Options, Video
 from core.engines.storyboard_text import TextStoryboard
 from core.journal import EventKind
 from core.plan import plan
-from core.ports import Parts
+from core.ports import CallState, Parts
 from core.settings import Settings
-from core.status import VideoStatus
+from core.status import WORKING, VideoStatus
+from core.sweep import look_after
 from core.wiring import build_choices
 
 from .test_sweep import SCRIPT, Clock, Renderer
 
 SETTINGS = Settings()
+OWNER = "whoever-dispatches"
 
 
 @pytest.fixture
@@ -29,14 +34,16 @@ def renderer() -> Renderer:
 
 
 @pytest.fixture
-def parts(store: AppwriteStore, files: AppwriteFiles, renderer: Renderer) -> Parts:
-    """Real documents and files, a renderer and a clock that do as they are told."""
-    return Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock())
+def parts(store: AppwriteStore, files: AppwriteFiles, renderer: Renderer) -> Iterator[Parts]:
+    """Real documents and files, a renderer and a clock that do as they are told; leaves no work for others."""
+    yield Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock())
+    for video in store.list_videos(OWNER)[0]:
+        store.forget(video.id)
 
 
 def recorded(parts: Parts, **columns: object) -> Video:
     """A video with these columns, as it is read."""
-    whole = {"owner_id": "someone", "script": SCRIPT, "options": Options(resolution=360).to_json(), **columns}
+    whole = {"owner_id": OWNER, "script": SCRIPT, "options": Options(resolution=360).to_json(), **columns}
     return parts.store.create_video(Video(id=secrets.token_hex(8), **whole))  # type: ignore[arg-type]
 
 
@@ -86,3 +93,110 @@ def test_a_renderer_that_stays_full_is_told_once(parts: Parts, renderer: Rendere
 
     assert kinds(parts, video) == [EventKind.PLANNED, EventKind.WAITING]
     assert parts.store.get_video(video.id).stage.startswith("Waiting for a renderer")
+
+
+# ---- what people read while nothing is made yet
+
+
+def unfinished(parts: Parts, eta_seconds: int | None) -> Video:
+    """A video before the others."""
+    return recorded(parts, status=VideoStatus.RENDERING, scene_count=3, attempt=1, eta_seconds=eta_seconds)
+
+
+def leave_nothing_unfinished(parts: Parts) -> None:
+    """Forget what tests before this one left."""
+    for status in WORKING:
+        for video in parts.store.list_videos("", status=status, limit=100)[0]:
+            parts.store.forget(video.id)
+
+
+def others(parts: Parts, video: Video) -> int:
+    """Unfinished videos of other tests, recorded before."""
+    return parts.store.in_front(video)[0]
+
+
+def test_a_video_that_waits_says_how_many_are_in_front_and_counts_their_time(parts: Parts, renderer: Renderer) -> None:
+    renderer.state = CallState.WAITING
+    before = others(parts, recorded(parts, status=VideoStatus.CANCELLED))
+    for eta in (40, 4000, None):
+        unfinished(parts, eta)
+    video = recorded(parts)
+
+    plan(parts, video.id, build_choices(SETTINGS))
+
+    waiting = parts.store.get_video(video.id)
+    assert waiting.stage == f"Waiting: {before + 3} videos are in front of yours"
+    assert waiting.eta_seconds is not None
+    assert waiting.eta_seconds > 4000
+
+
+def test_the_first_in_line_waits_for_a_renderer_that_starts(parts: Parts, renderer: Renderer) -> None:
+    renderer.state = CallState.WAITING
+    leave_nothing_unfinished(parts)
+    video = recorded(parts)
+
+    plan(parts, video.id, build_choices(SETTINGS))
+    early = parts.store.get_video(video.id)
+    parts.clock.sleep(600)
+    late = wait_changes(parts, early)
+
+    assert early.stage == "The renderer is starting"
+    assert early.eta_seconds is not None
+    assert late["eta_seconds"] > early.eta_seconds + 200  # what takes that long is not about to begin
+
+
+def test_a_call_that_has_begun_says_nothing_of_waiting(parts: Parts) -> None:
+    unfinished(parts, 10)
+    video = recorded(parts)
+
+    plan(parts, video.id, build_choices(SETTINGS))
+
+    begun = parts.store.get_video(video.id)
+    assert begun.stage == "Storyboard ready: 3 scenes, handed to the renderer"
+    assert begun.eta_seconds is not None
+    assert begun.eta_seconds >= 1
+
+
+def test_the_time_to_go_comes_from_what_this_deployment_has_learnt(parts: Parts) -> None:
+    def planned_eta() -> int:
+        video = recorded(parts)
+        plan(parts, video.id, build_choices(SETTINGS))
+        return parts.store.get_video(video.id).eta_seconds or 0
+
+    before = parts.store.setting(times.SETTING)
+    try:
+        parts.store.put_setting(times.SETTING, "{}")
+        first = planned_eta()
+        slow = times.Times()
+        for _ in range(120):
+            slow = slow.learned([times.Sample(times.CLIP, "motion", "360x640", 500.0, 10.0)])
+        parts.store.put_setting(times.SETTING, slow.to_json())
+
+        assert planned_eta() > 10 * first
+    finally:
+        parts.store.put_setting(times.SETTING, before or "{}")
+
+
+def test_the_sweep_moves_a_waiting_video_up_the_line_and_takes_it_from_no_queue(
+    parts: Parts, renderer: Renderer
+) -> None:
+    renderer.state = CallState.WAITING
+    before = others(parts, recorded(parts, status=VideoStatus.CANCELLED))
+    first = unfinished(parts, 50)
+    video = recorded(parts)
+    plan(parts, video.id, build_choices(SETTINGS))
+    waiting = parts.store.get_video(video.id)
+
+    fail(parts, parts.store.get_video(first.id), "any", "It ended.")
+    parts.clock.sleep(SETTINGS.call_deadline_seconds * 3)
+    look_after(parts, waiting, build_choices(SETTINGS))
+
+    after = parts.store.get_video(video.id)
+    assert waiting.stage.startswith("Waiting: ")
+    assert after.stage == ("The renderer is starting" if before == 0 else f"Waiting: {in_front_of(before)} of yours")
+    assert (after.attempt, renderer.cancelled) == (waiting.attempt, [])
+
+
+def in_front_of(count: int) -> str:
+    """So many videos, in words."""
+    return "1 video is in front" if count == 1 else f"{count} videos are in front"

@@ -15,7 +15,7 @@ import pytest
 from appwrite.exception import AppwriteException
 
 from core.adapters.appwrite_client import AppwriteClient
-from core.adapters.appwrite_store import AppwriteFiles
+from core.adapters.appwrite_files import AppwriteFiles
 from core.errors import InvalidInputError, UnavailableError
 from core.request import validate
 from core.schema import database_id, schema

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.adapters.appwrite_store import AppwriteFiles, AppwriteStore
+from core.adapters.appwrite_files import AppwriteFiles
+from core.adapters.appwrite_store import AppwriteStore
 from core.documents import Options, Scene, Video
 from core.engines.storyboard_text import TextStoryboard
 from core.errors import BusyError
