@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from core import control
 from core.deadlines import next_look, stage_deadline, too_old
-from core.dispatch import fail, hand_out, read_handle, spread
+from core.dispatch import fail, hand_out, read_handle, spread, wait_changes
 from core.documents import Video
 from core.errors import ConflictError, NotFoundError, ScenewrightError
 from core.journal import EventKind, note
@@ -155,8 +155,12 @@ def _look_after_calls(parts: Parts, video: Video) -> bool:
     """Rendering or combining: wait while the renderer still has it, else hand out what is missing."""
     now, deadline = parts.clock.now(), stage_deadline(parts.settings, video)
     overdue = deadline is not None and now >= deadline
-    if _running(parts, video) and not overdue:
-        parts.store.advance(video, due_at=next_look(parts.settings, video, now))
+    running = _running(parts, video)
+    # a deadline is for those who work: in a queue it would only cost the place
+    queued = bool(running) and all(parts.dispatcher.status(i) is CallState.WAITING for i in running)
+    if queued or (running and not overdue):
+        news = wait_changes(parts, video) if queued else {}
+        parts.store.advance(video, due_at=next_look(parts.settings, video, now), **news)
         return False
     why = "It took longer than it ever should" if overdue else "The renderer went silent"
     _cancel_all(parts, video)
