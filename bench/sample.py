@@ -12,7 +12,7 @@ from core.combine import film_frames, starts_of
 from core.documents import FPS, SAMPLE_RATE, Options, Scene, Video
 from core.engines.storyboard_text import TextStoryboard
 from core.ports import FilmBrief, Shot, Sound, StoryboardBrief, Voice, VoiceEngine
-from core.render import SceneInputs, caption_text, inputs_of, span_of
+from core.scene_inputs import SceneInputs, caption_text, inputs_of, span_of
 
 TITLE = "The water cycle"
 SCRIPT = (

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from core import assets, captions
-from core.dispatch import advance_while, expected_seconds, fail, hand_out, spread, started_at
+from core import assets, captions, times
+from core.deadlines import asked_at
+from core.dispatch import advance_while, fail, hand_out, spread
 from core.documents import CROSSFADE_FRAMES, FPS, Asset, Scene, Video
 from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedError
 from core.identity import digest
+from core.journal import EventKind, note
+from core.ladder import TRIES, completed_stage, substitutions, with_tries
 from core.ports import ClipEngine, Engines, FilmBrief, Job, Parts, Shot, Sound, Voice, Word
 from core.progress import Reporter
-from core.render import SceneInputs, caption_text, inputs_of, picture_engine, span_of, voice_of
+from core.scene_assets import shot_of
+from core.scene_inputs import SceneInputs, caption_text, inputs_of, picture_name, span_of, voice_of
 from core.schema import FILMS, UPLOADS
 from core.status import SceneStatus, VideoStatus
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _FETCHED, _FADED, _JOINED, _INSPECTED = 0.15, 0.40, 0.60, 0.90  # shares of combining when each is done
 
@@ -31,6 +39,7 @@ class Take:
 
     inputs: SceneInputs
     voice: Voice
+    silent: bool  # the voice says nothing, on purpose
     clip: Asset
     clip_path: Path
     shot: Shot
@@ -72,12 +81,10 @@ def compose(parts: Parts, engines: Engines, job: Job) -> None:
     try:
         with (
             tempfile.TemporaryDirectory(dir=parts.settings.work_dir or None) as folder,
-            Reporter(
-                parts, video, expected_seconds=expected_seconds(video), started_at=started_at(parts, video)
-            ) as reporter,
+            Reporter(parts, video) as reporter,
         ):
-            changes = _make(parts, engines, video, Path(folder), reporter)
-        _complete(parts, video, changes)
+            _complete(parts, video, _make(parts, engines, video, Path(folder), reporter))
+        times.learn(parts, video)
     except StoppedError as error:
         log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": job.video_id})
     except NotFoundError as error:
@@ -85,67 +92,112 @@ def compose(parts: Parts, engines: Engines, job: Job) -> None:
         _back_to_rendering(parts, video)
     except ScenewrightError as error:
         log.error("failed: %s", error.sentence, exc_info=error, extra={"action": "failed", "video": job.video_id})
-        if error.retryable:
-            raise
+        if error.retryable and video.tries < parts.settings.tries_max:
+            raise  # the call ends as failed; the sweep hands the video out again
         fail(parts, video, error.code, error.sentence)
 
 
 def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: Reporter) -> dict[str, object]:
     """Fetch, fade, join, inspect, keep; returns the columns of the last write."""
+    begun = time.monotonic()
     scenes = parts.store.scenes(video.id)
     count = len(scenes)
     reporter.tell(0.0, f"Joining {count} scenes" if count > 1 else "Finishing the film")
     takes = []
     for scene in scenes:
-        takes.append(_fetch(parts, engines, video, scene, folder))
+        takes.append(_fetch(parts, video, scene, folder))
         reporter.check()
         reporter.tell(_FETCHED * len(takes) / count)
-    brief = _brief(parts, engines, video, takes, folder, reporter)
-    key = digest(
+    tries = _Tries(parts, video, reporter)
+    brief = tries.make("fades", _FETCHED, lambda: _brief(parts, engines, video, takes, folder, reporter))
+    path = folder / "film.mp4"
+    film = assets.find(parts, video.id, _film_key(engines, video, takes, brief))
+    if film is not None:
+        assets.fetch(parts, film, path)
+    else:
+        facts = tries.make("film", _FADED, lambda: _joined(engines, brief, path, reporter))
+        reporter.tell(_INSPECTED, "Keeping the film")
+        reporter.check()
+        facts = {**facts, "frames": brief.frames, **times.took(engines.film.id, begun)}
+        film = assets.keep(parts, video, "film", _film_key(engines, video, takes, brief), path, facts)
+        seconds = time.monotonic() - begun
+        note(parts, video, EventKind.ASSET_MADE, f"The film was made by {engines.film.id}.", seconds=seconds)
+    poster = folder / "thumbnail.jpg"
+    tries.make("thumbnail", _INSPECTED, lambda: engines.film.thumbnail(brief, path, poster))
+    reporter.check()
+    return {
+        **_keep_companions(parts, video, film, takes, folder, poster),
+        "final_file_id": film.file_id,
+        "duration_seconds": round(brief.frames / FPS, 3),
+        "substitutions": substitutions(scenes),
+        "stage": completed_stage(scenes),
+    }
+
+
+class _Tries:
+    """Lets the engines of the join work, again while their errors may pass."""
+
+    def __init__(self, parts: Parts, video: Video, reporter: Reporter) -> None:
+        self._parts, self._video, self._reporter = parts, video, reporter
+
+    def make(self, what: str, share: float, make: Callable[[], T]) -> T:
+        """Call `make`; `share` of the joining is done before it."""
+
+        def again(number: int, error: ScenewrightError) -> None:
+            self._reporter.check()
+            said = f"retrying the {what} ({number} of {TRIES})"
+            self._reporter.tell(share, f"Joining: {said}")
+            note(self._parts, self._video, EventKind.RETRYING, f"Joining: {said}: {error.sentence}")
+
+        return with_tries(make, self._parts.clock, self._parts.settings.backoff_seconds, again)
+
+
+def _film_key(engines: Engines, video: Video, takes: Sequence[Take], brief: FilmBrief) -> str:
+    return digest(
         "film", engines.film.id, engines.film.version, engines.clip.id, engines.clip.version,
         [t.clip.sha256 for t in takes], [(s.start, s.path.name) for s in brief.sounds], brief.title, brief.language,
         video.parsed_options.music_file_id,
     )  # fmt: skip
-    film_path = folder / "film.mp4"
-    film = assets.find(parts, video.id, key)
-    if film is not None:
-        assets.fetch(parts, film, film_path)
-    else:
-        facts = engines.film.join(brief, film_path, _within(reporter, _FADED, _JOINED))
-        reporter.tell(_JOINED, "Checking the film: picture, sound, captions")
-        findings = engines.film.inspect(brief, film_path, _within(reporter, _JOINED, _INSPECTED))
-        wrong = [f for f in findings if not f.ok]
-        if wrong:
-            raise QualityError(" ".join(f.sentence for f in wrong), code=f"quality_{wrong[0].check}")
-        reporter.tell(_INSPECTED, "Keeping the film")
-        film = assets.keep(parts, video, "film", key, film_path, facts)
-    reporter.check()
+
+
+def _joined(engines: Engines, brief: FilmBrief, path: Path, reporter: Reporter) -> Mapping[str, object]:
+    """Join and look at the result; returns its facts. Raises QualityError, EngineError."""
+    facts = engines.film.join(brief, path, _within(reporter, _FADED, _JOINED))
+    reporter.tell(_JOINED, "Checking the film: picture, sound, captions")
+    findings = engines.film.inspect(brief, path, _within(reporter, _JOINED, _INSPECTED))
+    wrong = [f for f in findings if not f.ok]
+    if wrong:
+        raise QualityError(" ".join(f.sentence for f in wrong), code=f"quality_{wrong[0].check}")
+    return facts
+
+
+def _keep_companions(
+    parts: Parts, video: Video, film: Asset, takes: list[Take], folder: Path, poster: Path
+) -> dict[str, str]:
+    """Keep what belongs to the film; returns the columns with all their URLs."""
     cues = film_words(takes)
     urls = {"combined_video_url": assets.url_of(parts, film)}
     for kind, column, write in (("srt", "subtitles_url", captions.srt), ("vtt", "captions_url", captions.vtt)):
         path = folder / f"film.{kind}"
         path.write_text(write(cues), encoding="utf-8")
-        urls[column] = assets.url_of(parts, assets.keep(parts, video, kind, digest(kind, key), path, {}))
-    poster = folder / "thumbnail.jpg"
-    engines.film.thumbnail(brief, film_path, poster)
-    urls["thumbnail_url"] = assets.url_of(
-        parts, assets.keep(parts, video, "thumbnail", digest("thumbnail", key), poster, {})
-    )
-    return {**urls, "final_file_id": film.file_id, "duration_seconds": round(brief.frames / FPS, 3)}
+        urls[column] = assets.url_of(parts, assets.keep(parts, video, kind, digest(kind, film.key), path, {}))
+    thumbnail = assets.keep(parts, video, "thumbnail", digest("thumbnail", film.key), poster, {})
+    return {**urls, "thumbnail_url": assets.url_of(parts, thumbnail)}
 
 
-def _fetch(parts: Parts, engines: Engines, video: Video, scene: Scene, folder: Path) -> Take:
+def _fetch(parts: Parts, video: Video, scene: Scene, folder: Path) -> Take:
     inputs = inputs_of(video, scene)
     clip, voice, picture = (assets.of_scene(parts, scene, kind) for kind in ("clip", "voice", "picture"))
     wav = assets.fetch(parts, voice, folder / f"{voice.key}.wav")
-    image = assets.fetch(parts, picture, folder / f"{picture.key}{picture_engine(engines, scene).suffix}")
+    image = assets.fetch(parts, picture, folder / picture_name(picture))
     narration = voice_of(voice, wav)
     return Take(
         inputs=inputs,
         voice=narration,
+        silent=bool(voice.facts.get("silent")),
         clip=clip,
         clip_path=assets.fetch(parts, clip, folder / f"{clip.key}.mp4"),
-        shot=Shot(brief=inputs.picture, picture=image, frames=narration.frames),
+        shot=shot_of(inputs.picture, picture, image, narration.frames),
     )
 
 
@@ -160,6 +212,7 @@ def _brief(
         reporter.check()
         reporter.tell(_FETCHED + (_FADED - _FETCHED) * index / (len(takes) - 1))
     frames = [t.voice.frames for t in takes]
+    starts = starts_of(frames)
     options = video.parsed_options
     music = None
     if options.music_file_id:
@@ -172,7 +225,7 @@ def _brief(
     return FilmBrief(
         canvas=options.canvas,
         segments=tuple(segments),
-        sounds=tuple(Sound(t.voice.path, s) for t, s in zip(takes, starts_of(frames), strict=True)),
+        sounds=tuple(Sound(t.voice.path, s) for t, s in zip(takes, starts, strict=True)),
         frames=film_frames(frames),
         music=music,
         title=options.title or video.topic or takes[0].inputs.scene.title,
@@ -180,6 +233,7 @@ def _brief(
         captions=tuple(text for text in burnt if text),
         poster=takes[0].shot.picture,
         max_bytes=parts.files.max_bytes(FILMS),
+        quiet=tuple(range(s, s + t.voice.frames) for t, s in zip(takes, starts, strict=True) if t.silent),
     )
 
 
@@ -213,7 +267,7 @@ def _within(reporter: Reporter, low: float, high: float) -> Callable[[float], No
 def _complete(parts: Parts, video: Video, changes: dict[str, object]) -> None:
     """The one write that makes a film the video's film."""
     attempt = video.attempt
-    advance_while(
+    completed = advance_while(
         parts,
         video,
         lambda v: v.attempt == attempt and v.status is VideoStatus.COMBINING,
@@ -221,7 +275,6 @@ def _complete(parts: Parts, video: Video, changes: dict[str, object]) -> None:
             **changes,
             "status": VideoStatus.COMPLETED,
             "progress": 100,
-            "stage": "Your video is ready",
             "current_scene": v.scene_count,
             "eta_seconds": 0,
             "due_at": None,
@@ -229,6 +282,9 @@ def _complete(parts: Parts, video: Video, changes: dict[str, object]) -> None:
             "error_message": "",
         },
     )
+    if completed is not None:
+        seconds = (parts.clock.now() - asked_at(completed)).total_seconds()
+        note(parts, completed, EventKind.COMPLETED, completed.stage, seconds=max(0.0, seconds))
 
 
 def _back_to_rendering(parts: Parts, video: Video) -> None:

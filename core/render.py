@@ -4,112 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import secrets
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
-from core import assets, captions
-from core.dispatch import advance_while, expected_seconds, fail, hand_out, started_at
-from core.documents import CROSSFADE_FRAMES, FPS, Asset, Options, Scene, Video
-from core.errors import ConflictError, EngineError, NotFoundError, ScenewrightError, StoppedError
-from core.identity import digest
-from core.plan import effective_options
-from core.ports import Engines, Job, Parts, PictureBrief, PictureEngine, Shot, Voice, VoiceBrief, Word
+from core import assets
+from core.dispatch import advance_while, fail, hand_out
+from core.documents import FPS, Scene, Video
+from core.errors import ConflictError, NotFoundError, ScenewrightError, StoppedError
+from core.journal import EventKind, note
+from core.ladder import verdict
+from core.ports import Engines, Job, Parts
 from core.progress import RENDERED, Reporter
+from core.scene_assets import SceneAssets, Studio
 from core.schema import UPLOADS
 from core.status import SceneStatus, VideoStatus
 
 log = logging.getLogger(__name__)
-
-LEAD_SECONDS, TAIL_SECONDS = 0.35, 0.40  # silence around a narration: the fades lie in it
-FIRST_LEAD_SECONDS, LAST_TAIL_SECONDS = 0.60, 0.90
-_TRIES = 3  # of one asset, when the error may pass
-_BACKOFF_SECONDS = 0.5
-_VOICE_SHARE, _PICTURE_SHARE, _CLIP_FROM = 0.05, 0.10, 0.12  # of one scene's time
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class SceneInputs:
-    """Everything one scene is made from."""
-
-    scene: Scene
-    options: Options
-    voice: VoiceBrief
-    picture: PictureBrief
-
-
-def inputs_of(video: Video, scene: Scene) -> SceneInputs:
-    """The briefs of a scene; they depend on its own row and the video's, never on its neighbours."""
-    options = effective_options(video)
-    first, last = scene.scene_number == 1, scene.scene_number == video.scene_count
-    return SceneInputs(
-        scene=scene,
-        options=options,
-        voice=VoiceBrief(
-            text=scene.narration,
-            language=options.language,
-            voice=options.voice,
-            speed=options.speed,
-            lead=FIRST_LEAD_SECONDS if first else LEAD_SECONDS,
-            tail=LAST_TAIL_SECONDS if last else TAIL_SECONDS,
-        ),
-        picture=PictureBrief(
-            canvas=options.canvas,
-            number=scene.scene_number,
-            count=video.scene_count,
-            film_title=options.title or video.topic,
-            title=scene.title,
-            prompt=scene.visual_prompt,
-            narration=scene.narration,
-            language=options.language,
-            style=options.style,
-            seed=options.seed,
-            captions=options.captions != "off",
-        ),
-    )
-
-
-def span_of(scene_number: int, scene_count: int, frames: int) -> range:
-    """The frames of a scene that its clip holds: those of the fades are made at the join."""
-    start = CROSSFADE_FRAMES if scene_number > 1 else 0
-    stop = frames - (CROSSFADE_FRAMES if scene_number < scene_count else 0)
-    return range(start, stop)
-
-
-def voice_key(engines: Engines, brief: VoiceBrief) -> str:
-    """The key of a narration."""
-    return digest("voice", engines.voice.id, engines.voice.version, asdict(brief))
-
-
-def picture_key(engine: PictureEngine, brief: PictureBrief) -> str:
-    """The key of a picture."""
-    return digest("picture", engine.id, engine.version, asdict(brief))
-
-
-def picture_engine(engines: Engines, scene: Scene) -> PictureEngine:
-    """The engine a scene asks for. Raises EngineError when this renderer has none of that name."""
-    try:
-        return engines.pictures[scene.engine]
-    except KeyError as error:
-        raise EngineError(f"This renderer has no engine {scene.engine!r}.", code="no_such_engine") from error
-
-
-def caption_text(inputs: SceneInputs, words: tuple[Word, ...], span: range) -> str | None:
-    """The ASS text of a clip, or None when captions are off."""
-    if inputs.options.captions == "off":
-        return None
-    offset = span.start / FPS
-    shifted = tuple(Word(w.text, w.start - offset, w.end - offset) for w in words)
-    return captions.ass(shifted, inputs.options.canvas, style=inputs.options.captions, language=inputs.options.language)
 
 
 def render_chunk(parts: Parts, engines: Engines, job: Job) -> None:
@@ -121,26 +36,35 @@ def render_chunk(parts: Parts, engines: Engines, job: Job) -> None:
     if video is None or not parts.store.claim("render", job.attempt, *job.scenes, video_id=video.id):
         return
     holder = secrets.token_hex(8)
-    clock = {"expected_seconds": expected_seconds(video), "started_at": started_at(parts, video)}
     try:
         with (
             tempfile.TemporaryDirectory(dir=parts.settings.work_dir or None) as folder,
-            Reporter(parts, video, **clock) as reporter,  # type: ignore[arg-type] # two values of two types
+            Reporter(parts, video) as reporter,
         ):
             _check_music(parts, engines, video, job, Path(folder))
-            for number in job.scenes:
-                reporter.check()
-                scene = _take(parts, video, number, job.attempt, holder)
-                if scene is not None:
-                    _make_scene(parts, engines, video, scene, Path(folder), reporter)
+            studio = Studio(parts, engines, video, Path(folder), reporter)
+            errors = list(_make_scenes(studio, job, holder))
+        passing = [error for error in errors if error.retryable]
+        if passing and not studio.last_attempt:
+            raise passing[0]
         hand_on(parts, video.id, job.attempt)
     except StoppedError as error:
         log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": job.video_id})
     except ScenewrightError as error:
         log.error("failed: %s", error.sentence, exc_info=error, extra={"action": "failed", "video": job.video_id})
-        if error.retryable:
+        if error.retryable and video.tries < parts.settings.tries_max:
             raise  # the call ends as failed; the sweep hands the video out again
         fail(parts, video, error.code, error.sentence)
+
+
+def _make_scenes(studio: Studio, job: Job, holder: str) -> Iterator[ScenewrightError]:
+    """Make scene after scene; one that cannot be made costs no other. Yields their errors."""
+    for number in job.scenes:
+        studio.reporter.check()
+        scene = _take(studio.parts, studio.video, number, job.attempt, holder)
+        error = _make_scene(studio, scene) if scene is not None else None
+        if error is not None:
+            yield error
 
 
 def _check_music(parts: Parts, engines: Engines, video: Video, job: Job, folder: Path) -> None:
@@ -172,135 +96,95 @@ def _take(parts: Parts, video: Video, number: int, attempt: int, holder: str) ->
         silent = now - datetime.fromisoformat(scene.beat_at)
         if silent < timedelta(seconds=parts.settings.stale_seconds):
             return None
+    # one that was left in the middle is taken up where it stood; one that was planned (again) is made as it was asked
+    stood = scene.substitution if scene.status is SceneStatus.RENDERING else ""
     try:
         return parts.store.advance(
-            scene, status=SceneStatus.RENDERING, holder=holder, beat_at=now, attempt=attempt, tries=scene.tries + 1
+            scene,
+            status=SceneStatus.RENDERING,
+            holder=holder,
+            beat_at=now,
+            attempt=attempt,
+            tries=scene.tries + 1,
+            substitution=stood,
         )
     except ConflictError:
         return None
 
 
-def _make_scene(parts: Parts, engines: Engines, video: Video, scene: Scene, folder: Path, reporter: Reporter) -> None:
-    """Picture beside voice, then captions, then the clip, then the row."""
+def _make_scene(studio: Studio, scene: Scene) -> ScenewrightError | None:
+    """Make a scene and write its row; the error, if it could not be made.
+
+    Raises:
+        StoppedError: it is not wanted any more.
+    """
+    reporter, begun = studio.reporter, time.monotonic()
     reporter.hold(scene)
-    inputs = inputs_of(video, scene)
-    said = f"Scene {scene.scene_number} of {video.scene_count}"
     try:
-        reporter.tell(0.0, f"{said}: recording the voice, drawing the picture")
-        with ThreadPoolExecutor(2) as pool:
-            voice_job = pool.submit(_retrying, lambda: _voice(parts, engines, video, inputs, folder))
-            picture_job = pool.submit(_retrying, lambda: _picture(parts, engines, video, inputs, folder))
-            voice, voice_asset = voice_job.result()
-            reporter.tell(_VOICE_SHARE)
-            picture_asset = picture_job.result()
-        reporter.check()
-        reporter.tell(_CLIP_FROM, f"{said}: filming")
-        clip_asset = _retrying(lambda: _clip(parts, engines, video, inputs, voice, picture_asset, folder, reporter))
-        reporter.check()
-    except ScenewrightError as error:
-        if not isinstance(error, StoppedError):
-            reporter.advance_scene(status=SceneStatus.FAILED, error_message=error.sentence, holder="", beat_at=None)
+        _finish(studio, scene, SceneAssets(studio, scene), begun)
+    except StoppedError:
         raise
-    made = {"voice": voice_asset, "picture": picture_asset, "clip": clip_asset}
+    except ScenewrightError as error:
+        _give_up(studio, scene, error)
+        return error
+    finally:
+        reporter.hold(None)
+    return None
+
+
+def _finish(studio: Studio, scene: Scene, made: SceneAssets, begun: float) -> None:
+    """Picture beside voice, then captions, then the clip, then the row."""
+    reporter, parts, number = studio.reporter, studio.parts, scene.scene_number
+    said = f"Scene {number} of {studio.video.scene_count}"
+    reporter.tell(0.0, f"{said}: recording the voice, drawing the picture")
+    with ThreadPoolExecutor(2) as pool:
+        voice_job, picture_job = pool.submit(made.voice), pool.submit(made.picture)
+        voice, voice_asset = voice_job.result()
+        reporter.tell(reporter.clip_from / 2)
+        drawn = picture_job.result()
+    reporter.check()
+    reporter.tell(reporter.clip_from, f"{said}: filming")
+    picture, clip = made.clip(voice, drawn)
+    reporter.check()
+    kept = {"voice": voice_asset, "picture": picture, "clip": clip}
     reporter.advance_scene(
         status=SceneStatus.RENDERED,
-        assets=json.dumps({kind: asset.id for kind, asset in made.items()}),
-        video_url=assets.url_of(parts, clip_asset),
-        image_url=assets.url_of(parts, picture_asset),
+        assets=json.dumps({kind: asset.id for kind, asset in kept.items()}),
+        video_url=assets.url_of(parts, clip),
+        image_url=assets.url_of(parts, picture),
         audio_url=assets.url_of(parts, voice_asset),
         duration_seconds=round(voice.frames / FPS, 3),
         holder="",
         beat_at=None,
         # a rendered scene may still carry a warning, for example letters that no font here has
-        error_message=" ".join(picture_asset.facts.get("warnings", ())),
+        error_message=" ".join(picture.facts.get("warnings", ())),
     )
-    reporter.hold(None)
+    seconds = time.monotonic() - begun
+    note(parts, studio.video, EventKind.SCENE_RENDERED, f"{said} is made.", scene=number, seconds=seconds)
 
 
-def _retrying(make: Callable[[], T]) -> T:
-    """Try again when the error may pass."""
-    for attempt in range(_TRIES):
-        try:
-            return make()
-        except ScenewrightError as error:
-            if not error.retryable or attempt == _TRIES - 1:
-                raise
-            wait = _BACKOFF_SECONDS * 2**attempt * random.uniform(0.7, 1.3)
-            log.warning("%s Trying again.", error.sentence, extra={"action": "asset_retry"})
-            time.sleep(wait)
-    raise AssertionError("unreachable")
-
-
-def _voice(parts: Parts, engines: Engines, video: Video, inputs: SceneInputs, folder: Path) -> tuple[Voice, Asset]:
-    key = voice_key(engines, inputs.voice)
-    path = folder / f"{key}.wav"
-    asset = assets.find(parts, video.id, key)
-    if asset is None:
-        voice = engines.voice.speak(inputs.voice, path)
-        facts = {"frames": voice.frames, "words": [[w.text, w.start, w.end] for w in voice.words]}
-        asset = assets.keep(parts, video, "voice", key, path, facts)
-    return voice_of(asset, path), asset
-
-
-def voice_of(asset: Asset, path: Path) -> Voice:
-    """A kept narration, by its recorded facts; the file itself is fetched where it is heard."""
-    words = tuple(Word(text, start, end) for text, start, end in asset.facts["words"])
-    return Voice(path=path, frames=int(asset.facts["frames"]), words=words)
-
-
-def _picture(parts: Parts, engines: Engines, video: Video, inputs: SceneInputs, folder: Path) -> Asset:
-    engine = picture_engine(engines, inputs.scene)
-    key = picture_key(engine, inputs.picture)
-    asset = assets.find(parts, video.id, key)
-    if asset is not None:
-        return asset
-    path = folder / f"{key}{engine.suffix}"
-    facts = engine.draw(inputs.picture, path)
-    return assets.keep(parts, video, "picture", key, path, facts)
-
-
-def _clip(
-    parts: Parts,
-    engines: Engines,
-    video: Video,
-    inputs: SceneInputs,
-    voice: Voice,
-    picture: Asset,
-    folder: Path,
-    reporter: Reporter,
-) -> Asset:
-    span = span_of(inputs.scene.scene_number, video.scene_count, voice.frames)
-    text = caption_text(inputs, voice.words, span)
-    clip = engines.clip
-    key = digest(
-        "clip", clip.id, clip.version, picture.key, picture.sha256, voice.frames, [span.start, span.stop], text
-    )
-    asset = assets.find(parts, video.id, key)
-    if asset is not None:
-        return asset
-    suffix = picture_engine(engines, inputs.scene).suffix
-    shot = Shot(
-        brief=inputs.picture,
-        picture=assets.fetch(parts, picture, folder / f"{picture.key}{suffix}"),
-        frames=voice.frames,
-    )
-    path = folder / f"{key}.mp4"
-
-    def report(share: float) -> None:
-        reporter.check()
-        reporter.tell(_CLIP_FROM + (1 - _CLIP_FROM) * share)
-
-    facts = clip.film(shot, span, text, path, report)
-    asset = assets.keep(parts, video, "clip", key, path, {**facts, "frames": len(span)})
-    path.unlink()  # a long video must not fill the scratch folder
-    return asset
+def _give_up(studio: Studio, scene: Scene, error: ScenewrightError) -> None:
+    """Let go of a scene: for the next attempt, which goes on where this one stood, or for good."""
+    facts = {"action": "scene_failed", "video": studio.video.id, "attempt": studio.video.attempt}
+    log.error("scene %d: %s", scene.scene_number, error.sentence, exc_info=error, extra=facts)
+    free = {"holder": "", "beat_at": None, "error_message": error.sentence}
+    if error.retryable and not studio.last_attempt:
+        studio.reporter.advance_scene(**free)
+        return
+    studio.reporter.advance_scene(status=SceneStatus.FAILED, **free)
+    sentence = f"Scene {scene.scene_number} could not be made: {error.sentence}"
+    note(studio.parts, studio.video, EventKind.SCENE_FAILED, sentence, scene=scene.scene_number)
 
 
 def hand_on(parts: Parts, video_id: str, attempt: int) -> None:
-    """If every scene is rendered, the one who finds it so first hands the video on to be joined."""
+    """When every scene is settled, the one who finds it so first hands the video on to be joined, or ends it."""
     scenes = parts.store.scenes(video_id)
     video = parts.store.get_video(video_id)
-    if len(scenes) < video.scene_count or any(s.status is not SceneStatus.RENDERED for s in scenes):
+    if video.attempt != attempt or len(scenes) < video.scene_count or not all(_settled(s, attempt) for s in scenes):
+        return
+    wrong = verdict(scenes)
+    if wrong is not None:
+        fail(parts, video, *wrong)
         return
 
     combining = advance_while(
@@ -315,4 +199,10 @@ def hand_on(parts: Parts, video_id: str, attempt: int) -> None:
         },
     )
     if combining is not None:
+        note(parts, combining, EventKind.COMBINING, f"All scenes are made: {combining.stage.lower()}.")
         hand_out(parts, combining, [("compose", ())], goes_on=True)
+
+
+def _settled(scene: Scene, attempt: int) -> bool:
+    """Whether nobody makes the scene in this attempt any more; what failed in an earlier one may still be taken."""
+    return scene.status is SceneStatus.RENDERED or (scene.status is SceneStatus.FAILED and scene.attempt == attempt)

@@ -98,6 +98,9 @@ class Settings:
     retry_seconds: float = _setting(
         "SCENEWRIGHT_RETRY_SECONDS", 12.0, "s", "how long a call to Appwrite that fails for a moment is tried again"
     )
+    backoff_seconds: float = _setting(
+        "SCENEWRIGHT_BACKOFF_SECONDS", 0.5, "s", "about how long before an asset whose error may pass is tried again"
+    )
     data_dir: str = _setting("SCENEWRIGHT_DATA", ".scenewright", "path", "folder of all that the local stack keeps")
     work_dir: str = _setting("SCENEWRIGHT_WORK_DIR", "", "path", "scratch folder of renderers; empty: the system's")
     ffmpeg: str = _setting("SCENEWRIGHT_FFMPEG", "", "path", "the ffmpeg to use; empty: the packaged one")

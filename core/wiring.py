@@ -88,6 +88,8 @@ def build_engines() -> Engines:
     from core.engines.cards import CardPictures
     from core.engines.clip_motion import MotionClips
     from core.engines.film_ffmpeg import FfmpegFilm
+    from core.engines.silence import Silence
+    from core.engines.title_card import TitleCard
     from core.engines.voice_espeak import EspeakVoice
 
     cards = CardPictures()
@@ -97,6 +99,8 @@ def build_engines() -> Engines:
         # cards know their layers; any other picture is moved as one
         clip=MotionClips(lambda shot: cards.layers(shot.brief) if shot.picture.suffix == cards.suffix else None),
         film=FfmpegFilm(),
+        title_card=TitleCard(),
+        silence=Silence(),
     )
 
 

@@ -241,7 +241,7 @@ def layout_name(brief: PictureBrief) -> str:
 def compose(brief: PictureBrief, layout: str) -> Composition:
     """Place everything of one card. The boxes lie inside the canvas and, with captions, outside the caption band."""
     canvas = brief.canvas
-    safe = _safe(canvas, captions=brief.captions)
+    safe = safe_area(canvas, captions=brief.captions)
     title = clean(brief.title) or clean(brief.film_title) or f"{brief.number}"
     face = face_for(title, 800)
     title = shown(title, face) or f"{brief.number} / {max(brief.count, brief.number)}"
@@ -263,7 +263,7 @@ def compose(brief: PictureBrief, layout: str) -> Composition:
     return Composition(layout, (*art, *text), hero.box.centre)
 
 
-def _safe(canvas: Canvas, *, captions: bool) -> Box:
+def safe_area(canvas: Canvas, *, captions: bool) -> Box:
     """The part of the canvas that nothing of a player or a phone app covers, without the caption band."""
     w, h, s = canvas.width, canvas.height, canvas.short_side
     side, top = (0.09, 0.085) if h > w else (0.075, 0.08) if h == w else (0.07, 0.10)

@@ -30,7 +30,7 @@ def findings(brief: FilmBrief, film: Path, header: Streams, seen: Decoded, boxes
         _drift(seen),
         _stretches("black", "the picture is black", seen.black, BLACK_SECONDS),
         _stretches("frozen", "the picture stands still", seen.frozen, FROZEN_SECONDS),
-        _stretches("silence", "nothing can be heard", seen.silent, SILENT_SECONDS),
+        _stretches("silence", "nothing can be heard", unmeant(seen.silent, brief.quiet), SILENT_SECONDS),
         _clipping(seen),
         _loudness(seen),
         _captions(brief, boxes),
@@ -88,6 +88,20 @@ def _stretches(check: str, what: str, found: Sequence[Stretch], limit: float) ->
     return _finding(
         check, not long, f"There is no place where {what} for more than {limit:g} s.", f"At {where} {what}."
     )
+
+
+def unmeant(found: Sequence[Stretch], meant: Sequence[range]) -> list[Stretch]:
+    """What is left of silent stretches when the frames that are silent on purpose are taken out."""
+    left = list(found)
+    for span in meant:
+        start, end = span.start / FPS, span.stop / FPS
+        left = [
+            piece
+            for s in left
+            for piece in (Stretch(s.start, min(s.end, start)), Stretch(max(s.start, end), s.end))
+            if piece.seconds > 0
+        ]
+    return left
 
 
 def _clipping(seen: Decoded) -> Finding:

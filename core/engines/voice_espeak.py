@@ -130,6 +130,11 @@ def clean(text: str) -> str:
     return re.sub(r"\s+", lambda gap: "\n\n" if gap[0].count("\n") > 1 else " ", kept).strip()
 
 
+def tokens(text: str) -> list[str]:
+    """The words of a clean text, as captions show them one by one."""
+    return _TOKEN.findall(text)
+
+
 def _cased(code: str) -> str:
     """A language code as people write it: en-US, not en-us."""
     return "-".join(part.upper() if i and len(part) == 2 else part for i, part in enumerate(code.split("-")))

@@ -17,7 +17,7 @@ from core.documents import FPS, Canvas, Scene, Video
 from core.engines.fonts import FONTS
 from core.media.run import run
 from core.ports import Parts, Word
-from core.render import caption_text, inputs_of, span_of
+from core.scene_inputs import caption_text, inputs_of, span_of
 
 TOLERANCE = 0.08  # seconds between what is heard and what is seen
 _LIGHT = re.compile(r"\{\\1c&H00E5FF&[^}]*\}(.*?)\{\\1c&HFFFFFF&")
