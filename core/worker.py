@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from core.errors import InvalidInputError, ScenewrightError
+from core.errors import InvalidInputError, ScenewrightError, of_system
 from core.media.heap import share_one_arena
 from core.ports import Job
 from core.settings import Settings
@@ -33,6 +33,7 @@ _KEPT_CALLS = 1000  # finished calls that can still be asked after
 _RETRY_AFTER_SECONDS = 15
 _MAX_PROCESSES = 8
 _RESPAWN_SECONDS = 3.0
+_REAP_SECONDS = 0.5  # its pipe ends a moment before the process does
 
 
 def process_count(settings: Settings) -> int:
@@ -88,20 +89,29 @@ def _serve_jobs(settings: Settings, pipe: Connection, lifeline: Connection) -> N
             error = failure.sentence
         except Exception as failure:
             log.exception("a job of video %s broke", job.video_id)
-            error = f"{type(failure).__name__}"
-            _fail_video(parts, job, failure)
+            told = _explained(failure)
+            error = told.sentence
+            _fail_video(parts, job, told)
         pipe.send(error)
 
 
-def _fail_video(parts: Any, job: Job, failure: Exception) -> None:
-    """A mistake of ours must still end in a sentence, not in silence."""
+def _explained(failure: Exception) -> ScenewrightError:
+    """A sentence for what nobody below has explained: the machine's refusals, and mistakes of ours."""
+    if isinstance(failure, (OSError, MemoryError)):
+        return of_system(failure)
+    return ScenewrightError(f"The renderer broke ({type(failure).__name__}); its log says more.", code="renderer_broke")
+
+
+def _fail_video(parts: Any, job: Job, told: ScenewrightError) -> None:
+    """End the video with that sentence, not in silence; what may pass is left to the sweep."""
     from core.dispatch import fail
 
+    if told.retryable:
+        return
     with contextlib.suppress(ScenewrightError):
         video = parts.store.get_video(job.video_id)
         if video.attempt == job.attempt:
-            sentence = f"The renderer broke ({type(failure).__name__}); its log says more."
-            fail(parts, video, "renderer_broke", sentence)
+            fail(parts, video, told.code, told.sentence)
 
 
 @dataclass
@@ -148,7 +158,8 @@ class Pool:
         try:
             error: str | None = entry.pipe.recv()
         except (EOFError, OSError):
-            self._drop(entry, "The render process died.")
+            entry.process.join(_REAP_SECONDS)
+            self._drop(entry, _death(entry.process.exitcode))
             kill_group(entry.process.pid)  # what it had started may have outlived it
             if entry.ready:
                 self._spawn()
@@ -211,6 +222,13 @@ class Pool:
         for entry in list(self.processes):
             self._drop(entry, "The render server stopped.")
             kill_group(entry.process.pid)
+
+
+def _death(exitcode: int | None) -> str:
+    """How a render process ended, as far as its parent can know."""
+    if exitcode == -signal.SIGKILL:
+        return "The render process was killed from outside, often for want of memory."
+    return "The render process died."
 
 
 def kill_group(pid: int | None) -> None:
