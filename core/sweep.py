@@ -81,15 +81,12 @@ def look_after(parts: Parts, video: Video, choices: Choices) -> bool:
         return _stop_calls(parts, video)
     if _grown_old(parts, video):
         return True
-    if control.is_asked(video):  # whoever asked died before it was handed out
+    if control.is_asked(video):
+        note(parts, video, EventKind.SWEPT, "What was asked for was not begun: begun now.")
         control.carry_out(parts, video)
         return True
     if video.status in (VideoStatus.QUEUED, VideoStatus.PLANNING):
         _plan_again(parts, video, choices)
-        return True
-    if "asked" in read_handle(video):
-        note(parts, video, EventKind.SWEPT, "What was asked for was not begun: begun now.")
-        control.carry_out(parts, video)
         return True
     return _look_after_calls(parts, video)
 
