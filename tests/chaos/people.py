@@ -20,10 +20,10 @@ def user(endpoint: str, project: str, folder: Path, name: str) -> Session:
     return sign_in(endpoint, project, folder / f"{name}.json")
 
 
-def ask(session: Session, scenes: int, key: str, seconds: float = 60.0) -> str:
+def ask(session: Session, scenes: int, key: str, *, resolution: int = 360, seconds: float = 60.0) -> str:
     """Ask for a tiny video until there is an answer; the same key never makes a second one. Returns its id."""
     script = "\n\n".join(SCENES[:scenes]) + (" And so it goes every day." if scenes == 1 else "")
-    body = {"script": script, "resolution": 360, "captions": "off"}
+    body = {"script": script, "resolution": resolution, "captions": "off"}
     deadline = time.monotonic() + seconds
     while True:
         try:

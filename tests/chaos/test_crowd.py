@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from core.documents import Video
-from core.watch import Session
+from core.status import VideoStatus
+from core.watch import Session, follow
 from tests.chaos import audit
 from tests.chaos.machine import SERVER, WORKER, Machine, idle_until, resident_bytes
 from tests.chaos.people import ask, user
@@ -48,6 +49,18 @@ class Memory:
         """The most that is held in the last third of the run, over the most in the second third."""
         third = len(self.samples) // 3
         return max(self.samples[-third:]) / max(self.samples[third : 2 * third])
+
+
+def test_a_short_video_is_there_within_ninety_seconds(quick_machine: Machine, tmp_path: Path) -> None:
+    at = quick_machine.settings
+    session = user(at.endpoint, at.project_id, tmp_path, "ada")
+    began = time.monotonic()
+
+    video_id = ask(session, 3, "short", resolution=1080)
+    *_, last = follow(session, video_id)
+
+    assert last.status is VideoStatus.COMPLETED
+    assert time.monotonic() - began < 90.0
 
 
 @pytest.mark.parametrize("seed", seeds(1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,7 +30,10 @@ class Writer:
 
     def __init__(self, parts: Parts, owner_id: str, name: str) -> None:
         self._parts = parts
-        self.video = parts.store.create_video(Video(id=name, owner_id=owner_id, status=VideoStatus.RENDERING))
+        later = (parts.clock.now() + timedelta(hours=1)).isoformat()  # no sweep is to think that nobody works on it
+        self.video = parts.store.create_video(
+            Video(id=name, owner_id=owner_id, status=VideoStatus.RENDERING, due_at=later)
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
