@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import socket
 
 import uvicorn
 
+from core import logs
 from core.adapters.http_dispatch import LOOPBACK
 from core.errors import InvalidInputError
 from core.settings import Settings
@@ -49,8 +49,7 @@ def listen(settings: Settings, host: str, port: int) -> socket.socket:
 
 def serve(settings: Settings, listener: socket.socket) -> None:
     """Take jobs until SIGTERM or SIGINT; what an earlier run left behind is handed out again first."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("urllib3").setLevel(logging.WARNING)  # its lines hold whole addresses
+    logs.set_up(settings.log_level)
     parts = build_parts(settings)
     choices = build_choices(settings, parts.files)
     app = build_app(settings, lambda: sweep(parts, choices, after_restart=True))

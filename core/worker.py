@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from core import logs
 from core.errors import InvalidInputError, ScenewrightError, of_system
 from core.media.heap import share_one_arena
 from core.ports import Job
@@ -75,23 +76,25 @@ def _serve_jobs(settings: Settings, pipe: Connection, lifeline: Connection) -> N
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up(settings.log_level)
     from core.wiring import build_engines, build_parts, run_job
 
     parts, engines = build_parts(settings), build_engines()
     pipe.send(None)  # ready
     while True:
         job: Job = pipe.recv()
+        logs.works_on(job)
         error = ""
         try:
             run_job(parts, engines, job)
         except ScenewrightError as failure:
             error = failure.sentence
         except Exception as failure:
-            log.exception("a job of video %s broke", job.video_id)
+            log.exception("a %s job broke", job.kind, extra={"action": "broke"})
             told = _explained(failure)
             error = told.sentence
             _fail_video(parts, job, told)
+        logs.works_on(None)
         pipe.send(error)
 
 

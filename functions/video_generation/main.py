@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 # the runtime puts its own folder on the path, not the deployment's root, where `core` lies
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from core import logs
 from core.errors import ScenewrightError
 from core.ports import Parts
 from core.request import Choices
@@ -20,7 +20,7 @@ from core.routes import Answer, Call, answer
 from core.settings import Settings
 from core.wiring import build_choices, build_parts
 
-log = logging.getLogger("scenewright")
+logs.set_up(os.environ.get("SCENEWRIGHT_LOG_LEVEL", "INFO"), to_stdout=True)
 
 
 def settings_of(key: str) -> Settings:
