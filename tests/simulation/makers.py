@@ -1,0 +1,103 @@
+"""Engines that write at once what they were asked for, as text, and take their time in the simulation's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.ports import Engines, FilmBrief, Finding, PictureBrief, Report, Shot, Voice, VoiceBrief, Word
+from tests.simulation.scheduler import Scheduler
+
+Making = Callable[[str, str], None]  # (kind, what) of each asset that an engine begins to make
+_FRAMES = 60
+_TAKES_SECONDS = (0.05, 6.0)
+
+
+@dataclass
+class _Maker:
+    scheduler: Scheduler
+    making: Making
+    id: str = "text"
+    version: str = "1"
+    suffix: str = ".txt"
+
+    def _work(self, kind: str, what: str) -> None:
+        self.making(kind, what)
+        self.scheduler.sleep(self.scheduler.rng.uniform(*_TAKES_SECONDS))
+
+
+class Voices(_Maker):
+    """Implements ports.VoiceEngine."""
+
+    def speak(self, brief: VoiceBrief, out: Path) -> Voice:
+        """Write the text."""
+        self._work("voice", brief.text)
+        out.write_text(brief.text)
+        return Voice(out, _FRAMES, (Word("word", 0.5, 1.0),))
+
+
+class Pictures(_Maker):
+    """Implements ports.PictureEngine."""
+
+    def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
+        """Write what is to be seen and said."""
+        text = f"{brief.prompt} / {brief.narration}"
+        self._work("picture", text)
+        out.write_text(text)
+        return {}
+
+
+class Clips(_Maker):
+    """Implements ports.ClipEngine."""
+
+    def film(self, shot: Shot, span: range, captions: str | None, out: Path, report: Report) -> Mapping[str, Any]:
+        """Write what the picture shows."""
+        text = shot.picture.read_text()
+        self._work("clip", text)
+        report(0.5)
+        out.write_text(f"{text}\n")
+        return {}
+
+    def fade(self, before: Shot, after: Shot, frames: int, out: Path) -> Mapping[str, Any]:
+        """Write nothing of its own."""
+        out.write_text("")
+        return {}
+
+
+class Films(_Maker):
+    """Implements ports.FilmEngine."""
+
+    def check_music(self, path: Path) -> None:
+        """Any music will do."""
+
+    def join(self, brief: FilmBrief, out: Path, report: Report) -> Mapping[str, Any]:
+        """Write one segment after the other."""
+        text = "".join(segment.read_text() for segment in brief.segments)
+        self._work("film", text)
+        report(0.5)
+        out.write_text(text)
+        return {}
+
+    def thumbnail(self, brief: FilmBrief, film: Path, out: Path) -> None:
+        """Write a beginning."""
+        out.write_text(film.read_text()[:20])
+
+    def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
+        """See that everything is there."""
+        whole = "".join(segment.read_text() for segment in brief.segments) == film.read_text()
+        return [Finding("streams", whole, "The film is what was joined.")]
+
+
+def makers(scheduler: Scheduler, making: Making) -> Engines:
+    """A renderer's engines."""
+    pictures, voices = Pictures(scheduler, making), Voices(scheduler, making)
+    return Engines(
+        voice=voices,
+        pictures={"cards": pictures},
+        clip=Clips(scheduler, making),
+        film=Films(scheduler, making),
+        title_card=pictures,
+        silence=voices,
+    )

@@ -1,0 +1,88 @@
+"""What must hold at every write to a video or scene, whoever writes and whatever went wrong before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from core.control import is_deleting
+from core.documents import Scene, Video
+from core.status import SCENE_ARROWS, VIDEO_ARROWS, SceneStatus, VideoStatus
+from tests.simulation.scheduler import Process, Scheduler
+
+
+@dataclass
+class Rules:
+    """Hears of every write and of every asset that an engine begins to make."""
+
+    scheduler: Scheduler
+    stale_seconds: float
+    scenes: Callable[[str], list[Scene]] = field(default=lambda _: [])
+    takers: dict[str, Process] = field(default_factory=dict)  # scene -> who took it last
+    made: dict[tuple[int, str, str], Process] = field(default_factory=dict)  # (attempt, kind, what) -> who made it
+    history: list[str] = field(default_factory=list)
+    count: int = 0  # of assets made
+    broken: list[str] = field(default_factory=list)  # rules that did not hold; kept, since the product catches errors
+
+    def _hold(self, holds: bool, rule: str) -> None:
+        if not holds:
+            self.broken.append(rule)
+
+    def wrote(self, before: Video | Scene | None, after: Video | Scene) -> None:
+        """Check one write."""
+        who = self.scheduler.process
+        row = f"scene {after.scene_number}" if isinstance(after, Scene) else f"video {after.progress}%"
+        by = f"{who.name} ({who.attempt})" if who else "-"
+        self.history.append(f"{self.scheduler.seconds:8.2f} {by:22} {row} {after.status} attempt {after.attempt}")
+        if before is None:
+            return
+        self._hold(after.revision == before.revision + 1, "a revision was left out")
+        if isinstance(before, Video) and isinstance(after, Video):
+            self._video(before, after, who)
+        elif isinstance(before, Scene) and isinstance(after, Scene):
+            self._scene(before, after, who)
+
+    def _video(self, before: Video, after: Video, who: Process | None) -> None:
+        person = who is not None and who.kind == "person"
+        self._hold(after.status in VIDEO_ARROWS[before.status], f"{before.status} became {after.status}")
+        self._hold(after.attempt >= before.attempt, "an attempt fell")
+        self._hold(after.progress >= before.progress or person, "progress fell")
+        self._hold(person or not before.is_terminal or after.is_terminal, "ended work began again, and nobody asked")
+        if after.is_terminal:
+            idle = after.due_at is None
+            self._hold(idle or after.status is VideoStatus.CANCELLED or is_deleting(after), "ended and yet due")
+        else:
+            self._hold(after.due_at is not None, "nobody will ever look at it again")
+        if who is not None and who.kind == "renderer":
+            self._hold(before.attempt <= who.attempt, "a stale attempt wrote to the video")
+            who.attempt = max(who.attempt, after.attempt)
+        self._current_scene(after)
+
+    def _current_scene(self, video: Video) -> None:
+        if video.status is VideoStatus.RENDERING:
+            unfinished = [s.scene_number for s in self.scenes(video.id) if s.status is not SceneStatus.RENDERED]
+            self._hold(1 <= video.current_scene <= min(unfinished, default=video.scene_count), "current_scene is ahead")
+        elif video.status is VideoStatus.COMPLETED:
+            self._hold(video.current_scene == video.scene_count, "current_scene is not the last")
+
+    def _scene(self, before: Scene, after: Scene, who: Process | None) -> None:
+        self._hold(after.status in SCENE_ARROWS[before.status], f"a {before.status} scene became {after.status}")
+        if who is None or who.kind != "renderer":
+            return
+        self._hold(before.attempt <= who.attempt, "a stale attempt wrote to a scene that a newer one has had in hand")
+        if after.holder and after.holder != before.holder:
+            if before.status is SceneStatus.RENDERING and before.attempt == after.attempt and before.beat_at:
+                silent = self.scheduler.now() - datetime.fromisoformat(before.beat_at)
+                self._hold(silent >= timedelta(seconds=self.stale_seconds), "a living holder's scene was taken")
+            self.takers[after.id] = who
+        if after.status is SceneStatus.RENDERED:
+            self._hold(self.takers[after.id] is who, "a scene was finished by somebody who had it no more")
+
+    def making(self, kind: str, what: str) -> None:
+        """Check that nobody else makes or made this in the same attempt."""
+        who = self.scheduler.process
+        assert who is not None
+        self.count += 1
+        first = self.made.setdefault((who.attempt, kind, what), who)
+        self._hold(first is who, f"a {kind} was made by {first.name} and {who.name} in one attempt")
