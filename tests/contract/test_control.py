@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from core import assets, control
 from core.adapters.appwrite_client import AppwriteClient
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
+from core.adapters.http_dispatch import HttpDispatcher
 from core.dispatch import read_handle
 from core.documents import Scene, Video
 from core.engines.storyboard_text import TextStoryboard
-from core.errors import InvalidInputError, NotFoundError, RefusedError
+from core.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
 from core.journal import EventKind
-from core.ports import CallState, Parts
+from core.ports import CallState, Job, Parts
 from core.request import SceneEdit
 from core.schema import BUCKET_OF, UPLOADS
 from core.status import SceneStatus, VideoStatus
 from core.wiring import build_choices
 from tests.emulator.conftest import Running
+from tests.waiting import wait_for
 
+from .conftest import Worker, is_ready
 from .test_sweep import SETTINGS, Clock, Renderer, finish, handed_out, look, queued
+from .test_worker import alive, at_work
 
 CHOICES = build_choices(SETTINGS)
 NEW = SceneEdit(narration="Gulls follow the boats home in the evening.")
@@ -466,3 +473,41 @@ def ended_as(parts: Parts, video: Video, status: str) -> bool:
         except NotFoundError:
             return not status
     return False
+
+
+# ---- with a real renderer
+
+
+def cpu_of(processes: list[psutil.Process]) -> float:
+    """Seconds of processor time these have used so far, as far as they are there."""
+    used = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            used += sum(process.cpu_times()[:2])
+    return used
+
+
+def test_cancelling_stops_cpu_use_of_the_renderer_within_three_seconds(
+    parts: Parts, worker: Worker, long_job: Job
+) -> None:
+    wait_for(lambda: is_ready(worker), "a free process")
+    real = replace(parts, dispatcher=HttpDispatcher(worker.settings, lambda _: None))
+    call = real.dispatcher.submit(long_job)
+    busy = wait_for(lambda: at_work(worker), "ffmpeg to run")
+    read = real.store.get_video(long_job.video_id)
+    while True:  # the renderer tells of its progress meanwhile
+        with suppress(ConflictError):
+            video = real.store.advance(read, handle=json.dumps({"calls": [{"id": call, "kind": "render"}]}))
+            break
+        read = real.store.get_video(long_job.video_id)
+
+    cancelled_at = time.monotonic()
+    control.cancel(real, video)
+
+    wait_for(lambda: not any(map(alive, busy)), "the work to end", 3 - (time.monotonic() - cancelled_at))
+    wait_for(lambda: is_ready(worker), "the next process to have its engines")
+    before, begun = cpu_of(worker.descendants()), time.monotonic()
+    wait_for(lambda: time.monotonic() - begun >= 1, "a second")
+    share = (cpu_of(worker.descendants()) - before) / (time.monotonic() - begun)
+    assert share < 0.2  # of one core
+    assert worker.send("GET", f"/calls/{call}").json()["state"] == "cancelled"
