@@ -130,11 +130,14 @@ class Reporter:
         with self._lock:
             if self._scene is None:
                 raise StoppedError("No scene is in hand.")
-            try:
-                self._scene = self._parts.store.advance(self._scene, **changes)
-            except ConflictError as error:
-                raise StoppedError(f"Scene {self._scene.scene_number} was taken over.") from error
+            self._scene = self._advanced(self._scene, **changes)
             return self._scene
+
+    def _advanced(self, scene: Scene, **changes: Any) -> Scene:
+        try:
+            return self._parts.store.advance(scene, **changes)
+        except ConflictError as error:
+            raise StoppedError(f"Scene {scene.scene_number} was taken over.") from error
 
     def check(self) -> None:
         """Raise StoppedError when the video was cancelled, deleted, or handed to a newer attempt."""
@@ -158,9 +161,12 @@ class Reporter:
     def _beat(self) -> None:
         now = self._parts.clock.now()
         quiet = timedelta(seconds=self._parts.settings.beat_seconds)
-        if self._scene and not timedelta(0) <= now - self._beat_at < quiet:  # below 0: the clock was set back
-            self.advance_scene(beat_at=now)
-            self._beat_at = now
+        if timedelta(0) <= now - self._beat_at < quiet:  # below 0: the clock was set back
+            return
+        with self._lock:  # a slow write may have ended the scene meanwhile: what is rendered is not touched again
+            if self._scene and self._scene.status is SceneStatus.RENDERING:
+                self._scene = self._advanced(self._scene, beat_at=now)
+                self._beat_at = now
 
     def _write(self) -> float:
         """Write if there is news, or if the next chance would come too late; seconds until the next try, 0: as usual.
