@@ -180,7 +180,7 @@ def hand_on(parts: Parts, video_id: str, attempt: int) -> None:
     """When every scene is settled, the one who finds it so first hands the video on to be joined, or ends it."""
     scenes = parts.store.scenes(video_id)
     video = parts.store.get_video(video_id)
-    if video.attempt != attempt or len(scenes) < video.scene_count or not all(_settled(s, attempt) for s in scenes):
+    if video.attempt != attempt or len(scenes) < video.scene_count or not all(settled(s, attempt) for s in scenes):
         return
     wrong = verdict(scenes)
     if wrong is not None:
@@ -203,6 +203,6 @@ def hand_on(parts: Parts, video_id: str, attempt: int) -> None:
         hand_out(parts, combining, [("compose", ())], goes_on=True)
 
 
-def _settled(scene: Scene, attempt: int) -> bool:
+def settled(scene: Scene, attempt: int) -> bool:
     """Whether nobody makes the scene in this attempt any more; what failed in an earlier one may still be taken."""
     return scene.status is SceneStatus.RENDERED or (scene.status is SceneStatus.FAILED and scene.attempt == attempt)

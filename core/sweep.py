@@ -13,7 +13,7 @@ from core.errors import ConflictError, NotFoundError, ScenewrightError
 from core.journal import EventKind, note
 from core.plan import plan
 from core.ports import CallState, Parts
-from core.render import hand_on
+from core.render import hand_on, settled
 from core.request import Choices
 from core.status import SceneStatus, VideoStatus
 
@@ -74,7 +74,7 @@ def _clean_up(parts: Parts) -> None:
 
 def look_after(parts: Parts, video: Video, choices: Choices) -> bool:
     """Take the next step for one video that is due; False: it is in good hands, and only its date was moved."""
-    if read_handle(video).get("deleting"):
+    if control.is_deleting(video):
         control.delete(parts, video)
         return True
     if video.is_terminal:
@@ -169,8 +169,8 @@ def _look_after_calls(parts: Parts, video: Video) -> bool:
     else:
         scenes = parts.store.scenes(video.id)
         missing = [s.scene_number for s in scenes if s.status is not SceneStatus.RENDERED]
-        if not missing:
-            note(parts, video, EventKind.SWEPT, "All scenes are there and nobody joined them: handed on.")
+        if all(settled(s, video.attempt) for s in scenes):
+            note(parts, video, EventKind.SWEPT, "All scenes are settled and nobody handed them on: done now.")
             hand_on(parts, video.id, video.attempt)
             return True
         said = f"handing out {len(missing)} of {len(scenes)} scenes again"

@@ -11,9 +11,10 @@ import pytest
 
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
+from core.control import retry
 from core.documents import Options, Scene, Video
 from core.engines.storyboard_text import TextStoryboard
-from core.errors import BusyError
+from core.errors import BusyError, NotFoundError
 from core.identity import scene_id
 from core.ports import CallState, Job, Parts
 from core.settings import Settings
@@ -215,6 +216,104 @@ def test_a_finished_video_is_left_alone(parts: Parts, renderer: Renderer) -> Non
     assert look(parts, ended).status is VideoStatus.CANCELLED
     assert parts.store.get_video(video.id).due_at is None
     assert renderer.jobs == []
+
+
+def test_calls_of_a_cancelled_video_are_stopped_until_they_end(parts: Parts, renderer: Renderer) -> None:
+    video = handed_out(parts)
+    parts.store.advance(video, status=VideoStatus.CANCELLED, due_at=parts.clock.now())
+
+    still = look(parts, video)
+    assert renderer.cancelled == ["call-1", "call-2"]
+    assert still.due_at is not None
+
+    renderer.state = CallState.FAILED
+    assert look(parts, video).due_at is None
+
+
+def test_a_renderer_that_never_says_that_a_call_ended_is_not_asked_for_ever(parts: Parts, renderer: Renderer) -> None:
+    video = handed_out(parts)
+    renderer.state = CallState.UNKNOWN
+    parts.store.advance(video, status=VideoStatus.CANCELLED, due_at=parts.clock.now())
+    parts.clock.sleep(SETTINGS.call_deadline_seconds + 1)
+
+    assert look(parts, video).due_at is None
+
+
+def test_planning_that_died_begins_again_and_the_log_says_so(parts: Parts, renderer: Renderer) -> None:
+    video = queued(parts)
+    parts.store.claim("plan", 0, video_id=video.id)
+    parts.store.advance(video, status=VideoStatus.PLANNING)
+
+    again = look(parts, video)
+
+    assert (again.status, len(renderer.jobs)) == (VideoStatus.RENDERING, 2)
+    (swept,) = (e for e in parts.store.events(video.id) if e.kind == "swept")
+    assert swept.sentence == "Its planning was never heard of again: planning begins again."
+
+
+def test_a_deletion_that_died_is_finished(parts: Parts) -> None:
+    video = handed_out(parts)
+    deleting = {"status": VideoStatus.CANCELLED, "handle": json.dumps({"deleting": True}), "due_at": parts.clock.now()}
+    parts.store.advance(video, **deleting)
+    asset_files = [(a.bucket_id, a.file_id) for a in parts.store.assets(video.id)]
+    assert asset_files
+
+    look_after(parts, parts.store.get_video(video.id), build_choices(SETTINGS))
+
+    with pytest.raises(NotFoundError):
+        parts.store.get_video(video.id)
+    assert [parts.files.stat(*file) for file in asset_files] == [None]
+    assert parts.store.scenes(video.id) == []
+    assert parts.store.assets(video.id) == []
+
+
+def test_a_long_film_may_take_longer_than_the_least_deadline(parts: Parts, renderer: Renderer) -> None:
+    video = handed_out(parts)
+    handle = json.loads(video.handle) | {"expected_seconds": SETTINGS.call_deadline_seconds}
+    parts.store.advance(video, handle=json.dumps(handle))
+
+    parts.clock.sleep(SETTINGS.call_deadline_seconds * (SETTINGS.deadline_factor - 1))
+    assert look(parts, video).attempt == video.attempt
+
+    parts.clock.sleep(SETTINGS.call_deadline_seconds)
+    assert look(parts, video).attempt == video.attempt + 1
+
+
+def test_what_nobody_finished_within_its_hours_fails_with_a_sentence(parts: Parts, renderer: Renderer) -> None:
+    video = handed_out(parts)
+    parts.clock.sleep(SETTINGS.video_hours * 3600 + 60)
+
+    ended = look(parts, video)
+
+    assert (ended.status, ended.error_code) == (VideoStatus.FAILED, "too_old")
+    assert ended.error_message == "Nobody could finish it within 24 hours. Ask again."
+    assert renderer.cancelled == ["call-1", "call-2"]
+
+
+def test_a_persons_new_wish_begins_the_hours_anew(parts: Parts, renderer: Renderer) -> None:
+    video = handed_out(parts)
+    parts.clock.sleep(SETTINGS.video_hours * 3600 + 60)
+    ended = look(parts, video)
+
+    again = retry(parts, ended, build_choices(SETTINGS))
+    renderer.state = CallState.LOST
+
+    assert look(parts, again).status is VideoStatus.RENDERING
+
+
+def test_a_working_row_whose_date_or_status_was_changed_by_hand_is_found_and_repaired(
+    parts: Parts, renderer: Renderer
+) -> None:
+    video = handed_out(parts)
+    for number in (1, 2, 3):
+        finish(parts, video, number)
+    renderer.state = CallState.LOST
+    parts.store.advance(parts.store.get_video(video.id), due_at=None)
+
+    found = [v for v in parts.store.due_videos(parts.clock.now(), 100) if v.id == video.id]
+
+    assert len(found) == 1
+    assert look(parts, found[0]).status is VideoStatus.COMBINING
 
 
 def test_scenes_have_ids_that_follow_from_video_and_number(parts: Parts) -> None:
