@@ -10,13 +10,18 @@ from typing import Any
 from core import times
 from core.deadlines import asked_at
 from core.documents import Scene, Video
-from core.errors import BusyError, ConflictError, ScenewrightError, UnavailableError
+from core.errors import BusyError, ConflictError, NotFoundError, ScenewrightError, UnavailableError
 from core.eta import Work, rest_of_wait, since
 from core.journal import EventKind, note
 from core.ports import CallState, Job, Parts
 from core.status import VideoStatus
 
 _CONFLICT_TRIES = 8
+_DURING = {
+    VideoStatus.PLANNING: " while it was planned",
+    VideoStatus.RENDERING: " while the scenes were made",
+    VideoStatus.COMBINING: " while the scenes were joined",
+}
 _UNCHANGED = "Your video is as it was, the change could not be made: "
 
 
@@ -184,17 +189,20 @@ def _cancel(parts: Parts, handle: dict[str, Any]) -> None:
 
 
 def fail(parts: Parts, video: Video, code: str, sentence: str) -> None:
-    """End a video with a sentence, unless it has ended otherwise meanwhile.
+    """End a video with a sentence, unless it has ended otherwise, or was deleted, meanwhile.
 
     A video that has a film keeps it: what was asked for later did not succeed, and that is all that is lost.
     """
     attempt = video.attempt
-    ended = advance_while(
-        parts,
-        video,
-        lambda v: v.attempt == attempt and not v.is_terminal,
-        lambda v: {**_ended(v, sentence), "error_code": code, "error_message": sentence, "due_at": None},
-    )
+    try:
+        ended = advance_while(
+            parts,
+            video,
+            lambda v: v.attempt == attempt and not v.is_terminal,
+            lambda v: {**_ended(v, sentence), "error_code": code, "error_message": sentence, "due_at": None},
+        )
+    except NotFoundError:
+        return
     if ended is not None:
         note(parts, ended, EventKind.FAILED, f"{code}: {sentence}")
 
@@ -203,4 +211,5 @@ def _ended(video: Video, sentence: str) -> dict[str, Any]:
     if video.final_file_id and video.status in (VideoStatus.RENDERING, VideoStatus.COMBINING):
         whole = {"status": VideoStatus.COMPLETED, "progress": 100, "current_scene": video.scene_count, "eta_seconds": 0}
         return {**whole, "stage": f"{_UNCHANGED}{sentence}"[:500]}
-    return {"status": VideoStatus.FAILED, "stage": f"Failed: {sentence}"[:500], "eta_seconds": None}
+    where = _DURING.get(video.status, "")
+    return {"status": VideoStatus.FAILED, "stage": f"Failed{where}: {sentence}"[:500], "eta_seconds": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -24,7 +25,8 @@ from core.ports import Clock
 from core.status import SceneStatus
 
 TRIES = 3  # of one asset in one attempt, when the error may pass
-_PROMPT_WORDS = 8
+_PROMPT_WORDS, _PROMPT_CHARS = 8, 120
+_KEY_LETTERS = 4  # shorter words seldom name a thing
 _STAGE_CHARS = 500
 # letters that any voice may be asked to say, beside these marks
 _MARKS = frozenset(" .,;:!?'’-")
@@ -143,18 +145,23 @@ def descend(
 
 
 def simpler_prompt(title: str, prompt: str) -> str:
-    """The scene's title and the longest words of its prompt, at most eight words in all and each once."""
-    words = {w.strip(".,;:!?()\"'").lower(): None for w in title.split()}
-    longest = sorted((w.strip(".,;:!?()\"'").lower() for w in prompt.split()), key=len, reverse=True)
-    words |= dict.fromkeys(longest)
-    return " ".join([w for w in words if w][:_PROMPT_WORDS])
+    """The scene's title and the longest words of its prompt, each once: at most eight words and 120 characters."""
+    asked = [w for w in _words(prompt) if len(w) >= _KEY_LETTERS]
+    words = dict.fromkeys([*_words(title), *sorted(asked, key=len, reverse=True)])
+    return " ".join(list(words)[:_PROMPT_WORDS])[:_PROMPT_CHARS].strip()
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text in lower case, without marks around them."""
+    return [bare.lower() for word in text.split() if (bare := word.strip(".,;:!?()\"'"))]
 
 
 def simpler_text(text: str) -> str:
     """The text with nothing in it but letters, digits and the commonest marks."""
     plain = unicodedata.normalize("NFKC", text)
     kept = "".join(c if c in _MARKS or unicodedata.category(c)[0] in "LMN" else " " for c in plain)
-    return " ".join(word for word in kept.split() if any(c.isalnum() for c in word))
+    joined = re.sub(r"\s+(?=[.,;:!?])", "", kept)  # marks stay with the word before them
+    return " ".join(word for word in joined.split() if any(c.isalnum() for c in word))
 
 
 # ---- what is written down

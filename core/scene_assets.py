@@ -82,7 +82,7 @@ class SceneAssets:
         engine = self._engines.pictures.get(scene.engine)
         simpler = simpler_prompt(brief.title, brief.prompt)
         rungs: list[Rung[Asset]] = [(None, lambda: self._drawn(engine, brief))]
-        if engine and simpler != brief.prompt:
+        if engine and simpler and simpler != brief.prompt:
             rungs.append((StandIn.SIMPLER_PROMPT, lambda: self._drawn(engine, replace(brief, prompt=simpler))))
         rungs.append((StandIn.TITLE_CARD, self._title_card))
         return self._descend("picture", rungs)

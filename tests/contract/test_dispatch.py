@@ -73,7 +73,7 @@ def test_a_first_render_that_fails_keeps_its_progress_and_says_why(parts: Parts)
 
     after = parts.store.get_video(video.id)
     assert (after.status, after.progress, after.eta_seconds) == (VideoStatus.FAILED, 40, None)
-    assert after.stage == "Failed: The voice could not be made."
+    assert after.stage == "Failed while the scenes were made: The voice could not be made."
 
 
 def test_the_log_tells_that_it_was_planned_and_handed_out(parts: Parts) -> None:

@@ -30,6 +30,7 @@ from core.scene_inputs import inputs_of
 from core.schema import FILMS
 from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
+from core.sweep import look_after
 from core.wiring import build_choices, build_engines, run_job
 from tests.contract.conftest import client_of
 from tests.emulator.conftest import Running
@@ -190,8 +191,6 @@ class Made:
 
     def again(self) -> None:
         """What the sweep does when the calls have ended and the video has not."""
-        from core.sweep import look_after
-
         look_after(self.parts, self.video, build_choices(SETTINGS))
 
 
@@ -447,7 +446,7 @@ def test_when_every_scene_lost_its_picture_the_video_fails_with_the_first_cause_
     video = made.video
     assert (video.status, video.error_code) == (VideoStatus.FAILED, "all_scenes_failed")
     assert video.error_message == "No scene could be made as asked. Nobody paints scene 1."
-    assert video.stage.startswith("Failed")
+    assert video.stage == f"Failed while the scenes were made: {video.error_message}"
     assert video.progress > 10
     assert made.renderer.jobs == []
 
@@ -482,6 +481,18 @@ def test_what_the_machine_lacks_is_said_and_not_covered_by_a_title_card(begin: B
     assert made.video.status is VideoStatus.FAILED
     assert made.video.error_message == f"Scene 1 could not be made: {missing.sentence}"
     assert made.scenes[0].substitution == ""
+
+
+def test_a_video_that_is_deleted_in_the_middle_ends_the_call_quietly(begin: Begin) -> None:
+    made = begin(TEXTS[0])
+
+    def deleted(_: PictureBrief) -> Exception | None:
+        made.parts.store.forget(made.id)
+        return REFUSED
+
+    made.run(engines_that(picture=deleted)[0])
+
+    assert made.scenes == []
 
 
 def test_users_read_a_clean_sentence_and_the_server_logs_the_cause_s3_35(
