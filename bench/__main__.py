@@ -21,6 +21,7 @@ TOPICS = {  # the cheap ones first
     "create": "time to answer a creation, 20 clients at once",
     "memory": "peak memory of the local stack, 3 and 60 scenes",
     "demo": "`scenewright make` against the film's length",
+    "edit": "a change to one of twelve scenes against making them all",
     "install": "a second install",
     "compose": "composing against encoding alone and against MoviePy",
 }

@@ -19,7 +19,7 @@ from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedEr
 from core.identity import digest
 from core.journal import EventKind, note
 from core.ladder import TRIES, completed_stage, substitutions, with_tries
-from core.ports import ClipEngine, Engines, FilmBrief, Job, Parts, Shot, Sound, Voice, Word
+from core.ports import Engines, FilmBrief, Job, Parts, Shot, Sound, Voice, Word
 from core.progress import Reporter
 from core.scene_assets import shot_of
 from core.scene_inputs import SceneInputs, caption_text, inputs_of, picture_name, span_of, voice_of
@@ -204,10 +204,9 @@ def _fetch(parts: Parts, video: Video, scene: Scene, folder: Path) -> Take:
 def _brief(
     parts: Parts, engines: Engines, video: Video, takes: list[Take], folder: Path, reporter: Reporter
 ) -> FilmBrief:
-    """Make the fades and put everything in order."""
+    """Bring the fades and put everything in order."""
     segments = [takes[0].clip_path]
-    paths = [folder / f"fade-{n:04}.mp4" for n in range(1, len(takes))]
-    for index, fade in enumerate(fades(engines.clip, [t.shot for t in takes], paths), start=1):
+    for index, fade in enumerate(_fades(parts, engines, video, takes, folder, reporter), start=1):
         segments += [fade, takes[index].clip_path]
         reporter.check()
         reporter.tell(_FETCHED + (_FADED - _FETCHED) * index / (len(takes) - 1))
@@ -237,19 +236,29 @@ def _brief(
     )
 
 
-def fades(clip: ClipEngine, shots: Sequence[Shot], paths: Sequence[Path]) -> Iterator[Path]:
-    """Make the fades between neighbouring shots, one into each path, in order.
+def _fades(
+    parts: Parts, engines: Engines, video: Video, takes: Sequence[Take], folder: Path, reporter: Reporter
+) -> Iterator[Path]:
+    """The fades between neighbouring scenes, in order; those between scenes that have not changed are kept ones.
 
     Two are made at a time, since each is mostly one encoder at work.
     """
+    clip = engines.clip
 
-    def fade(index: int) -> Path:
-        clip.fade(shots[index], shots[index + 1], CROSSFADE_FRAMES, paths[index])
-        return paths[index]
+    def fade(before: Take, after: Take) -> Path:
+        key = digest("fade", clip.id, clip.version, CROSSFADE_FRAMES, before.clip.key, after.clip.key)
+        path = folder / f"{key}.mp4"
+        asset = assets.find(parts, video.id, key)
+        if asset is not None:
+            return assets.fetch(parts, asset, path)
+        facts = clip.fade(before.shot, after.shot, CROSSFADE_FRAMES, path)
+        reporter.check()
+        assets.keep(parts, video, "fade", key, path, facts)
+        return path
 
     with ThreadPoolExecutor(2) as pool:
         try:
-            yield from pool.map(fade, range(len(shots) - 1))
+            yield from pool.map(fade, takes, takes[1:])
         finally:
             pool.shutdown(cancel_futures=True)
 

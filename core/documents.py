@@ -208,7 +208,7 @@ class Asset:
 
     id: str  # hash(video, key)
     video_id: str
-    kind: str  # storyboard, picture, voice, clip, captions, film, thumbnail
+    kind: str  # storyboard, picture, voice, clip, fade, srt, vtt, film, thumbnail
     key: str  # hash(engine id, engine version, all inputs), hex
     bucket_id: str
     file_id: str

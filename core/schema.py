@@ -20,6 +20,7 @@ BUCKET_OF = {  # kind of asset -> bucket
     "picture": "scene_videos",
     "voice": "scene_videos",
     "clip": "scene_videos",
+    "fade": "scene_videos",
     "srt": "subtitles",
     "vtt": "subtitles",
     "film": FILMS,

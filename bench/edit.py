@@ -1,0 +1,76 @@
+"""What a change to one scene costs against making the whole video: the time, and what is made anew."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from bench import local
+from bench.figures import Figure, Topic
+from core import stack as stacks
+from core.adapters.appwrite_store import AppwriteStore
+from core.documents import Asset, Video
+from core.journal import EventKind
+from core.watch import execute
+
+_SCENES, _SCENES_QUICK = 12, 3
+_SHARE = 0.15
+_SECONDS = 900.0
+_SAID = "Number {} of our stories begins at the harbour, where the boats come home with the tide in the evening."
+_NEW = "Nobody is at the harbour now: the boats have left with the tide, and the gulls have followed them to sea."
+_WANTED = Counter(voice=1, picture=1, clip=1, film=1, srt=1, vtt=1, thumbnail=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One way to a film: the seconds until it was completed, and what there was made by then."""
+
+    video: Video
+    seconds: float
+    joining: float  # seconds of it after the last scene was made
+    assets: dict[str, Asset]
+
+
+def measure(*, quick: bool) -> Topic:
+    """Make a video, change a scene in its middle, and compare."""
+    count = _SCENES_QUICK if quick else _SCENES
+    with local.running() as stack:
+        session = local.user(stack)
+        video_id = local.create(session, "\n\n".join(_SAID.format(number + 1) for number in range(count)))
+        first = _finished(stack, video_id, time.perf_counter())
+        begun = time.perf_counter()
+        execute(session.client(), "PATCH", f"/videos/{video_id}/scenes/{count // 2}", {"narration": _NEW})
+        edited = _finished(stack, video_id, begun)
+    fresh = Counter(asset.kind for name, asset in edited.assets.items() if first.assets.get(name) != asset)
+    more = sum((fresh - _WANTED).values())
+    if first.video.scene_count != count or fresh & _WANTED != _WANTED:
+        raise ValueError(f"a change to one of {first.video.scene_count} scenes made {dict(fresh)}")
+    return Topic(
+        "edit",
+        f"A film of {count} scenes, {first.video.duration_seconds:.0f} s, 1080x1920, made by the local stack; then the "
+        f"narration of scene {count // 2} is changed, from the request until the film is completed again.",
+        (
+            Figure("making it all", first.seconds, "s", beside=f"of which joining {first.joining:.1f} s"),
+            Figure("after the change", edited.seconds, "s", beside=f"of which joining {edited.joining:.1f} s"),
+            # few scenes share the cost of one join among few: there the bound says nothing
+            Figure("the change against all", edited.seconds / first.seconds, "x", None if quick else _SHARE),
+            Figure("made anew beside that scene and the film", more, "files", 0),
+        ),
+    )
+
+
+def _finished(stack: stacks.Stack, video_id: str, begun: float) -> _Run:
+    video = local.finished(stack, video_id, _SECONDS)
+    seconds = time.perf_counter() - begun
+    if video.error_code:
+        raise ValueError(f"the change failed: {video.error_message}")
+    store = AppwriteStore(local.operator(stack))
+    at = {event.kind: event.at for event in store.events(video_id)}  # the last of each kind
+    joining = _between(at[EventKind.COMBINING], at[EventKind.COMPLETED])
+    return _Run(video, seconds, joining, {asset.id: asset for asset in store.assets(video_id)})
+
+
+def _between(first: str, last: str) -> float:
+    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
