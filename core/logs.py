@@ -9,7 +9,7 @@ from typing import TextIO
 
 from core.ports import Job
 
-FACTS = ("action", "video", "attempt", "scene")  # of a record, in this order; empty ones are left out
+FACTS = ("action", "video", "attempt", "scene")  # of a record, in this order
 _job: dict[str, object] = {}  # what a render process works on: it does one job at a time
 
 
@@ -18,8 +18,10 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
-        own = {name: getattr(record, name) for name in FACTS if hasattr(record, name)}
-        facts = " ".join(f"{name}={value}" for name in FACTS if (value := (_job | own).get(name)))
+        known = _job | {name: getattr(record, name) for name in FACTS if hasattr(record, name)}
+        if not known.get("scene"):
+            known.pop("scene", None)  # 0: of the video as a whole
+        facts = " ".join(f"{name}={known[name]}" for name in FACTS if name in known)
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         sentence = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")  # nobody's text begins a line of ours
         line = " ".join(part for part in (at, record.levelname, record.name, facts, "|", sentence) if part)

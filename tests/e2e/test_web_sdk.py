@@ -11,8 +11,10 @@ import wave
 from pathlib import Path
 
 import pytest
+from appwrite.query import Query
 from PIL import Image
 
+from core.adapters.appwrite_client import AppwriteClient
 from core.documents import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Canvas, Scene, Video
 from core.media import probe
 from core.ports import Parts
@@ -170,14 +172,29 @@ def test_there_is_no_state_without_a_sentence(made: Made) -> None:
     assert all(event["stage"].strip() for event in made.events("videos"))
 
 
-def test_a_video_costs_at_most_two_writes_a_second_beside_those_of_its_stages(made: Made) -> None:
+def test_a_video_costs_at_most_two_writes_a_second_beside_those_of_its_stages(
+    made: Made, running_stack: RunningStack
+) -> None:
     """Eight writes begin and end the stages: create, plan, hand out twice with the calls' ids, join, complete."""
-    events = made.events("videos")
+    events, at = made.events("videos"), running_stack.settings
     seconds = (events[-1]["at"] - events[0]["at"]) / 1000
     print(f"{len(events)} writes of the video in {seconds:.1f} s")  # noqa: T201 - shown by `pytest -s`
 
     assert len(events) <= 8 + 2 * seconds
-    assert len(made.events("scenes")) == 3 * COUNT
+    beats = len(made.events("scenes")) - 3 * COUNT  # recorded, taken, rendered; and each renderer's beat every 2 s
+    assert 0 <= beats <= at.parallel_calls * seconds / at.beat_seconds
+
+
+def test_logs_of_function_and_renderer_carry_video_attempt_and_action(made: Made, running_stack: RunningStack) -> None:
+    video = made.shown["videoId"]
+    worker = (running_stack.data / "logs" / "worker.log").read_text(encoding="utf-8")
+    operator = AppwriteClient(running_stack.endpoint, running_stack.project, running_stack.key)
+    wanted = {"queries": [Query.limit(100), Query.order_desc("$createdAt")]}
+    executions = operator.call("get", "/functions/video_generation/executions", params=wanted)["executions"]
+    function = "\n".join(execution["logs"] for execution in executions)
+
+    assert re.search(rf"action=scene_rendered video={video} attempt=\d+ scene=1 \|", worker)
+    assert re.search(rf"action=planned video={video} attempt=\d+ \|", function)
 
 
 # ---- the film
