@@ -28,8 +28,9 @@ from tests.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
-SERVER, WORKER, FUNCTION_PROCESS = "appwrite", "worker", "function"
-TARGETS = (SERVER, WORKER, FUNCTION_PROCESS)
+SERVER, WORKER = "appwrite", "worker"
+_BELOW = {"function": SERVER, "renderer": WORKER}  # processes that a part starts again by itself
+TARGETS = (SERVER, WORKER, *_BELOW)
 
 # everything short, so that a silence is noticed while the test watches; tries have no end, because each kill is one
 QUICK = Settings(
@@ -65,19 +66,17 @@ class Machine:
         """The process that plays this part now."""
         return self._pids[name]
 
-    def kill(self, name: str, choose: random.Random) -> str:
-        """SIGKILL one process, and only that one; returns what it was. Server and worker stay away until `start`."""
-        pid = self._pids[SERVER] if name == FUNCTION_PROCESS else self._pids[name]
-        if name == FUNCTION_PROCESS:
-            children = psutil.Process(pid).children()
-            if not children:
-                return ""  # the server has just begun
-            pid = choose.choice(sorted(child.pid for child in children))
+    def kill(self, name: str, choose: random.Random) -> None:
+        """SIGKILL one process, and only that one. Server and worker stay away until `start`."""
+        pid = self._one_below(_BELOW[name], choose) if name in _BELOW else self._pids[name]
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        if name != FUNCTION_PROCESS:
+        if name not in _BELOW:
             wait_for(lambda: self._is_gone(name), f"the end of the {name}", 20)
-        return name
+
+    def stays_away(self, name: str) -> bool:
+        """Whether nobody but `start` brings it back."""
+        return name not in _BELOW
 
     def start(self, name: str) -> None:
         """Start a killed part at the address it had."""
@@ -105,6 +104,15 @@ class Machine:
             process.kill()
             process.wait(10)
         self._sweeping.join(60)
+
+    def _one_below(self, name: str, choose: random.Random) -> int:
+        """A process that executes functions for the server, or jobs for the worker; waits until there is one."""
+
+        def living() -> list[int]:
+            children = psutil.Process(self._pids[name]).children()
+            return sorted(child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE)
+
+        return choose.choice(wait_for(living, f"a process below the {name}", 30))
 
     def _is_gone(self, name: str) -> bool:
         if name in self._own:
