@@ -28,7 +28,8 @@ def too_old(settings: Settings, video: Video, now: datetime) -> bool:
 def stage_deadline(settings: Settings, video: Video) -> datetime | None:
     """When the calls that were handed out last must have ended, however alive they look; None: none were.
 
-    A long film may take longer: the time is the larger of a fixed one and a multiple of what was expected.
+    A long film may take longer: the time is the larger of a fixed one and a multiple of what was expected. It counts
+    from when a renderer began, or, until one says so, from when it was handed out.
     """
     handle = _handle(video)
     if "handed_at" not in handle:
@@ -36,7 +37,8 @@ def stage_deadline(settings: Settings, video: Video) -> datetime | None:
     joining = video.status is VideoStatus.COMBINING
     least = settings.combine_deadline_seconds if joining else settings.call_deadline_seconds
     seconds = max(least, settings.deadline_factor * float(handle.get("expected_seconds", 0.0)))
-    return datetime.fromisoformat(handle["handed_at"]) + timedelta(seconds=seconds)
+    began = handle.get("work", {}).get("begun_at") or handle["handed_at"]
+    return datetime.fromisoformat(began) + timedelta(seconds=seconds)
 
 
 def next_look(settings: Settings, video: Video, now: datetime) -> datetime:

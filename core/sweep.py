@@ -157,7 +157,9 @@ def _look_after_calls(parts: Parts, video: Video) -> bool:
     queued = bool(running) and all(parts.dispatcher.status(i) is CallState.WAITING for i in running)
     if queued or (running and not overdue):
         news = wait_changes(parts, video) if queued else {}
-        parts.store.advance(video, due_at=next_look(parts.settings, video, now), **news)
+        later = now + timedelta(seconds=parts.settings.stale_seconds)
+        look = later if queued else next_look(parts.settings, video, now)
+        parts.store.advance(video, due_at=look, **news)
         return False
     why = "It took longer than it ever should" if overdue else "The renderer went silent"
     _cancel_all(parts, video)

@@ -201,3 +201,12 @@ def test_a_living_renderer_is_looked_at_in_time_and_never_after_its_deadline() -
         now = handed + timedelta(seconds=seconds)
         look = next_look(at, video, now)
         assert now <= look <= max(now, min(now + timedelta(seconds=at.stale_seconds), deadline))
+
+
+def test_the_deadline_of_a_call_that_waited_long_counts_from_its_beginning() -> None:
+    at = Settings()
+    handle = {"handed_at": "2026-01-01T12:00:00+00:00", "work": {"begun_at": "2026-01-01T14:00:00+00:00"}}
+    video = Video(id="v", status=VideoStatus.COMBINING, handle=json.dumps(handle))
+
+    begun = datetime.fromisoformat("2026-01-01T14:00:00+00:00")
+    assert stage_deadline(at, video) == begun + timedelta(seconds=at.combine_deadline_seconds)
