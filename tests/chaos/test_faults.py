@@ -14,7 +14,8 @@ from core.adapters.appwrite_client import AppwriteClient
 from core.documents import Asset, Video
 from core.ports import Parts
 from core.schema import BUCKET_OF, FUNCTION
-from core.watch import Session
+from core.status import VideoStatus
+from core.watch import Session, follow
 from core.wiring import build_parts
 from tests.chaos import audit
 from tests.chaos.machine import QUICK, WORKER, Machine, machine
@@ -90,11 +91,13 @@ def tell(stage: Stage, fault: Fault, seed: int, count: int, record: Record) -> N
     try:
         far = Session(stage.proxy.endpoint, owner.project, owner.user_id, owner.secret)
         asked = [ask(far, choose.randint(1, 2), f"film-{number}") for number in range(count)]
+        followed = list(follow(far, asked[0]))
         wait_for(lambda: all(ended(watcher, i) for i in asked), f"the end of {asked}", _END_SECONDS)
         calls, failed, applied = stage.proxy.calls, stage.proxy.failed, stage.proxy.applied
     finally:
         stage.proxy.begin(None, 0)
         watcher.close()
+    seen = [video.progress for video in followed]
     videos, total = stage.parts.store.list_videos(owner.user_id, limit=100)
     lost = audit.lost(videos) + [i for i in asked if i not in {v.id for v in videos}]
     twice = [sentence for video in videos for sentence in audit.duplicated(stage.parts, video)] + left_over(stage)
@@ -106,11 +109,13 @@ def tell(stage: Stage, fault: Fault, seed: int, count: int, record: Record) -> N
         videos=count,
         lost=len(lost),
         duplicated=len(twice) + len(watcher.remade),
-        regressions=len(watcher.regressions),
+        regressions=len(watcher.regressions) + (seen != sorted(seen)),
         seconds=time.monotonic() - began,
     )
     record(row)
     assert (lost, twice, watcher.remade, watcher.regressions) == ([], [], [], [])
+    # a client whose reads and sockets fail too sees it through to the end
+    assert (seen, followed[-1].status) == (sorted(seen), VideoStatus.COMPLETED)
     assert [s for v in videos for s in audit.broken(stage.parts, v)] == []
     # the faults that were promised were there, and among them writes that were done and not confirmed
     assert failed > 0.5 * SHARE * calls
