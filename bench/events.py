@@ -13,7 +13,7 @@ from appwrite.query import Query
 from bench import local
 from bench.figures import Figure, Topic, busiest, percentile, widest_gap
 from core import stack as stacks
-from core.schema import ASSETS, CLAIMS, SCENES, VIDEOS, database_id
+from core.schema import ASSETS, CLAIMS, EVENTS, SCENES, VIDEOS, database_id
 from core.status import TERMINAL
 
 _EVENT_MS = 5.0
@@ -102,7 +102,7 @@ class _Seen:
 def _writes_of_a_video(stack: stacks.Stack, script: str) -> _Seen:
     """Listen to the making of a video."""
     session, seen = local.user(stack), _Seen()
-    with local.listening(session, VIDEOS, SCENES, ASSETS) as socket:
+    with local.listening(session, VIDEOS, SCENES, ASSETS, EVENTS) as socket:
         video_id = local.create(session, script)
         while True:
             data = local.heard(socket)["data"]
