@@ -20,7 +20,7 @@ _SHARE = 0.15
 _SECONDS = 900.0
 _SAID = "Number {} of our stories begins at the harbour, where the boats come home with the tide in the evening."
 _NEW = "Nobody is at the harbour now: the boats have left with the tide, and the gulls have followed them to sea."
-_WANTED = Counter(voice=1, picture=1, clip=1, film=1, srt=1, vtt=1, thumbnail=1)
+_WANTED = Counter(voice=1, picture=1, clip=1, fade=2, film=1, srt=1, vtt=1, thumbnail=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,14 @@ class _Run:
 
 def measure(*, quick: bool) -> Topic:
     """Make a video, change a scene in its middle, and compare."""
-    count = _SCENES_QUICK if quick else _SCENES
+    count, side = (_SCENES_QUICK, 360) if quick else (_SCENES, 1080)
     with local.running() as stack:
         session = local.user(stack)
-        video_id = local.create(session, "\n\n".join(_SAID.format(number + 1) for number in range(count)))
+        script = "\n\n".join(_SAID.format(number + 1) for number in range(count))
+        video_id = local.create(session, script, resolution=side)
         first = _finished(stack, video_id, time.perf_counter())
         begun = time.perf_counter()
-        execute(session.client(), "PATCH", f"/videos/{video_id}/scenes/{count // 2}", {"narration": _NEW})
+        execute(session.client(), "PATCH", f"/videos/{video_id}/scenes/{count // 2 + 1}", {"narration": _NEW})
         edited = _finished(stack, video_id, begun)
     fresh = Counter(asset.kind for name, asset in edited.assets.items() if first.assets.get(name) != asset)
     more = sum((fresh - _WANTED).values())
@@ -49,8 +50,8 @@ def measure(*, quick: bool) -> Topic:
         raise ValueError(f"a change to one of {first.video.scene_count} scenes made {dict(fresh)}")
     return Topic(
         "edit",
-        f"A film of {count} scenes, {first.video.duration_seconds:.0f} s, 1080x1920, made by the local stack; then the "
-        f"narration of scene {count // 2} is changed, from the request until the film is completed again.",
+        f"A film of {count} scenes, {first.video.duration_seconds:.0f} s, {side} px wide, made by the local stack; then the "
+        f"narration of scene {count // 2 + 1} is changed, from the request until the film is completed again.",
         (
             Figure("making it all", first.seconds, "s", beside=f"of which joining {first.joining:.1f} s"),
             Figure("after the change", edited.seconds, "s", beside=f"of which joining {edited.joining:.1f} s"),

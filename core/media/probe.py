@@ -153,7 +153,8 @@ def decode(
         stand captions, whose changing words would hide a frozen picture.
     *_seconds: the shortest stretch that is reported.
     """
-    source = ffmpeg.input(str(path), threads=1, skip_loop_filter="all")
+    # a film is looked at when all its scenes are made: a second processor has nothing else to do
+    source = ffmpeg.input(str(path), threads=2, skip_loop_filter="all")
     video = (
         source.video.filter("crop", "iw", f"ih*{picture_share:.4f}", 0, 0)
         .filter("scale", _LOOK_WIDTH, -2, flags="neighbor")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     command = [sys.executable, "-m", "bench", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_a_quick_run_prints_its_table_and_keeps_its_figures(tmp_path: Path) -> None:
@@ -44,3 +44,13 @@ def test_a_quick_run_against_the_embedded_server_has_every_figure(tmp_path: Path
     assert units == ["s", "MiB", "1/s", "1/s", "ms", "ms", "ms", "MiB", "1/s", "MiB"]
     assert all(figure["value"] > 0 for figure in figures[:-1])
     assert all("a real Appwrite" in figure["beside"] for figure in figures if figure["unit"] in ("ms", "1/s"))
+
+
+def test_a_quick_run_of_an_edit_makes_one_scene_anew(tmp_path: Path) -> None:
+    ran = bench("edit", "--quick", "--results", str(tmp_path))
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    first, changed, _, more = json.loads((tmp_path / "edit.json").read_text())["figures"]
+    assert first["value"] > 0
+    assert changed["value"] > 0
+    assert more["value"] == 0
