@@ -109,9 +109,9 @@ def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: 
         reporter.check()
         reporter.tell(_FETCHED * len(takes) / count)
     tries = _Tries(parts, video, reporter)
-    brief = tries.make("fades", _FETCHED, lambda: _brief(parts, engines, video, takes, folder, reporter))
-    path = folder / "film.mp4"
-    film = assets.find(parts, video.id, _film_key(engines, video, takes, brief))
+    brief = _brief(parts, engines, video, takes, folder, tries)
+    path, key = folder / "film.mp4", _film_key(engines, video, takes, brief)
+    film = assets.find(parts, video.id, key)
     if film is not None:
         assets.fetch(parts, film, path)
     else:
@@ -119,7 +119,7 @@ def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: 
         reporter.tell(_INSPECTED, "Keeping the film")
         reporter.check()
         facts = {**facts, "frames": brief.frames, **times.took(engines.film.id, begun)}
-        film = assets.keep(parts, video, "film", _film_key(engines, video, takes, brief), path, facts)
+        film = assets.keep(parts, video, "film", key, path, facts)
         seconds = time.monotonic() - begun
         note(parts, video, EventKind.ASSET_MADE, f"The film was made by {engines.film.id}.", seconds=seconds)
     poster = folder / "thumbnail.jpg"
@@ -138,15 +138,15 @@ class _Tries:
     """Lets the engines of the join work, again while their errors may pass."""
 
     def __init__(self, parts: Parts, video: Video, reporter: Reporter) -> None:
-        self._parts, self._video, self._reporter = parts, video, reporter
+        self._parts, self._video, self.reporter = parts, video, reporter
 
     def make(self, what: str, share: float, make: Callable[[], T]) -> T:
         """Call `make`; `share` of the joining is done before it."""
 
         def again(number: int, error: ScenewrightError) -> None:
-            self._reporter.check()
+            self.reporter.check()
             said = f"retrying the {what} ({number} of {TRIES})"
-            self._reporter.tell(share, f"Joining: {said}")
+            self.reporter.tell(share, f"Joining: {said}")
             note(self._parts, self._video, EventKind.RETRYING, f"Joining: {said}: {error.sentence}")
 
         return with_tries(make, self._parts.clock, self._parts.settings.backoff_seconds, again)
@@ -201,15 +201,13 @@ def _fetch(parts: Parts, video: Video, scene: Scene, folder: Path) -> Take:
     )
 
 
-def _brief(
-    parts: Parts, engines: Engines, video: Video, takes: list[Take], folder: Path, reporter: Reporter
-) -> FilmBrief:
+def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], folder: Path, tries: _Tries) -> FilmBrief:
     """Bring the fades and put everything in order."""
     segments = [takes[0].clip_path]
-    for index, fade in enumerate(_fades(parts, engines, video, takes, folder, reporter), start=1):
+    for index, fade in enumerate(_fades(parts, engines, video, takes, folder, tries), start=1):
         segments += [fade, takes[index].clip_path]
-        reporter.check()
-        reporter.tell(_FETCHED + (_FADED - _FETCHED) * index / (len(takes) - 1))
+        tries.reporter.check()
+        tries.reporter.tell(_FETCHED + (_FADED - _FETCHED) * index / (len(takes) - 1))
     frames = [t.voice.frames for t in takes]
     starts = starts_of(frames)
     options = video.parsed_options
@@ -237,7 +235,7 @@ def _brief(
 
 
 def _fades(
-    parts: Parts, engines: Engines, video: Video, takes: Sequence[Take], folder: Path, reporter: Reporter
+    parts: Parts, engines: Engines, video: Video, takes: Sequence[Take], folder: Path, tries: _Tries
 ) -> Iterator[Path]:
     """The fades between neighbouring scenes, in order; those between scenes that have not changed are kept ones.
 
@@ -251,8 +249,8 @@ def _fades(
         asset = assets.find(parts, video.id, key)
         if asset is not None:
             return assets.fetch(parts, asset, path)
-        facts = clip.fade(before.shot, after.shot, CROSSFADE_FRAMES, path)
-        reporter.check()
+        facts = tries.make("fade", _FETCHED, lambda: clip.fade(before.shot, after.shot, CROSSFADE_FRAMES, path))
+        tries.reporter.check()
         assets.keep(parts, video, "fade", key, path, facts)
         return path
 

@@ -127,6 +127,7 @@ class Clips:
 
     inner: Any
     refuse: Callable[[Shot], Exception | None]
+    refuse_fade: Callable[[Shot], Exception | None]
     id: str = "motion"
     version: str = "1"
 
@@ -138,7 +139,10 @@ class Clips:
         return dict(self.inner.film(shot, span, captions, out, report))
 
     def fade(self, before: Shot, after: Shot, frames: int, out: Path) -> Mapping[str, Any]:
-        """As the real one."""
+        """Fade, or refuse."""
+        error = self.refuse_fade(before)
+        if error is not None:
+            raise error
         return dict(self.inner.fade(before, after, frames, out))
 
 
@@ -155,11 +159,12 @@ def engines_that(
     picture: Callable[[PictureBrief], Exception | None] = never,
     voice: Callable[[VoiceBrief], Exception | None] = never,
     clip: Callable[[Shot], Exception | None] = never,
+    fade: Callable[[Shot], Exception | None] = never,
 ) -> tuple[Engines, Pictures]:
     """The real engines, which raise what these functions give; and the one that draws."""
     pictures = Pictures(REAL.pictures["cards"], picture)
-    engines = replace(REAL, voice=Voices(REAL.voice, voice), pictures={"cards": pictures}, clip=Clips(REAL.clip, clip))
-    return engines, pictures
+    clips = Clips(REAL.clip, clip, fade)
+    return replace(REAL, voice=Voices(REAL.voice, voice), pictures={"cards": pictures}, clip=clips), pictures
 
 
 @dataclass
@@ -365,6 +370,17 @@ def test_an_error_that_may_pass_is_tried_again_and_people_read_so_s1_23(begin: B
         f"Scene 1: retrying the picture ({n} of 3): The picture service is busy." for n in (2, 3)
     ]
     assert made.video.substitutions == ""
+
+
+def test_the_join_is_tried_again_too(begin: Begin) -> None:
+    made = begin(*TEXTS[:2])
+    errors: list[Exception | None] = [EngineError("ffmpeg was killed.", retryable=True), None]
+    engines, _ = engines_that(fade=lambda _: errors.pop(0))
+
+    made.run(engines)
+
+    assert made.video.status is VideoStatus.COMPLETED
+    assert made.events("retrying") == ["Joining: retrying the fade (2 of 3): ffmpeg was killed."]
 
 
 def test_an_error_that_never_passes_ends_the_attempt_and_the_last_attempt_uses_a_title_card(begin: Begin) -> None:
