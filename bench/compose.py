@@ -19,9 +19,8 @@ from bench import peer
 from bench.figures import Figure, Topic
 from bench.machine import Cost, costed
 from bench.sample import Take, film_of, scene_inputs, seconds_of, take_of, write_music
-from core.combine import fades
 from core.dispatch import spread
-from core.documents import FPS, Canvas
+from core.documents import CROSSFADE_FRAMES, FPS, Canvas
 from core.engines import clip_motion
 from core.engines.cards import CardPictures
 from core.media.args import clip_output_args, raw_input_args
@@ -91,11 +90,15 @@ def _film(take: Take, path: Path) -> None:
 
 
 def _fades(work: Work, suffix: str = ".mp4") -> Cost:
-    """Film all fades."""
+    """Film all fades, two at a time as the join does."""
+    shots = [take.shot for take in work.takes]
+
+    def fade(index: int) -> None:
+        _engines().clip.fade(shots[index - 1], shots[index], CROSSFADE_FRAMES, work.fade(index, suffix))
 
     def make() -> None:
-        shots = [take.shot for take in work.takes]
-        list(fades(_engines().clip, shots, [work.fade(index, suffix) for index in range(1, len(shots))]))
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(fade, range(1, len(shots))))
 
     return costed(make)[1]
 

@@ -16,7 +16,7 @@ from core.engines.cards import CardPictures, illustrations
 from core.engines.cards_layouts import ARTS, compose, layout_name
 from core.engines.cards_paint import luminance
 from core.engines.cards_palettes import PALETTES
-from core.errors import EngineError
+from core.errors import MissingToolError
 from core.media.layers import Role, merge
 from core.ports import PictureBrief
 
@@ -114,5 +114,5 @@ def test_a_card_of_full_size_is_cheap() -> None:
 
 
 def test_a_folder_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"card\.jpg"):
+    with pytest.raises(MissingToolError, match="No such file"):
         CardPictures().draw(brief(), tmp_path / "nowhere" / "card.jpg")
