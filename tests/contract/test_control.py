@@ -27,6 +27,7 @@ from core.errors import ConflictError, InvalidInputError, NotFoundError, Refused
 from core.journal import EventKind
 from core.ports import CallState, Job, Parts
 from core.request import SceneEdit
+from core.routes import Call, answer
 from core.schema import BUCKET_OF, UPLOADS
 from core.status import SceneStatus, VideoStatus
 from core.wiring import build_choices
@@ -386,6 +387,46 @@ def test_calls_that_have_ended_are_not_waited_for(parts: Parts, renderer: Render
     renderer.state = CallState.FAILED
 
     assert control.delete(parts, video)
+
+
+# ---- by hand
+
+
+def process(parts: Parts, video: Video) -> Video:
+    """Ask the function to look after one video, as its owner."""
+    path = f"/videos/{video.id}/process"
+    call = Call("http", "", "POST", path, {}, "", video.owner_id, "")
+    assert answer(parts, CHOICES, call).status == 202
+    return parts.store.get_video(video.id)
+
+
+def test_processing_a_queued_video_plans_it_at_once(parts: Parts, renderer: Renderer) -> None:
+    assert process(parts, queued(parts)).status is VideoStatus.RENDERING
+    assert jobs_after(renderer, 0) == [1, 2, 3]
+
+
+def test_processing_leaves_alone_what_somebody_works_on_and_what_has_ended_well(
+    parts: Parts, renderer: Renderer
+) -> None:
+    working = handed_out(parts)
+    cancelled = control.cancel(parts, handed_out(parts))
+    for video in (working, completed(parts), cancelled):
+        begun = len(renderer.jobs)
+        assert process(parts, video) == video
+        assert len(renderer.jobs) == begun
+
+
+def test_processing_helps_a_video_whose_renderer_is_gone_and_one_that_failed(parts: Parts, renderer: Renderer) -> None:
+    silent, broken = handed_out(parts), failed(parts)
+    renderer.state, begun = CallState.LOST, len(renderer.jobs)
+    assert silent.due_at is not None
+    parts.clock.sleep((datetime.fromisoformat(silent.due_at) - parts.clock.now()).total_seconds() + 1)
+
+    assert process(parts, silent).attempt > silent.attempt
+    assert jobs_after(renderer, begun) == [1, 2, 3]
+    begun = len(renderer.jobs)
+    assert process(parts, broken).status is VideoStatus.RENDERING
+    assert jobs_after(renderer, begun) == [2, 3]
 
 
 # ---- whoever dies between two writes is followed

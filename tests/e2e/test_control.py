@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import requests
 
 from core.adapters.appwrite_store import AppwriteStore
 from core.documents import Asset, Video
-from core.schema import BUCKET_OF
+from core.schema import BUCKET_OF, FUNCTION
 from core.status import SceneStatus, VideoStatus
 from core.wiring import build_parts
 from tests.e2e.conftest import RunningStack
@@ -163,6 +165,27 @@ def test_processing_by_hand_takes_the_id_from_path_query_or_body_and_leaves_a_fi
         reply = film.owner.call("POST", path, body)
         assert (reply.status, reply.body["status"], reply.body["progress"]) == (202, "completed", 100)
     refused(film.owner.call("POST", "/process"), 400, "id_required")
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_curl_triggers_the_work_and_reads_where_it_stands(film: Film, running_stack: RunningStack) -> None:
+    def curl(method: str, path: str) -> dict[str, object]:
+        execution = json.dumps({"path": path, "method": method, "async": False})
+        headers = {
+            "content-type": "application/json",
+            "x-appwrite-project": running_stack.project,
+            "x-appwrite-session": film.owner.session,
+        }
+        shown = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+        url = f"{running_stack.endpoint}/functions/{FUNCTION}/executions"
+        command = ["curl", "-sS", "--noproxy", "*", "-X", "POST", *shown, "-d", execution, url]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        return dict(json.loads(json.loads(said)["responseBody"]))
+
+    assert curl("POST", f"/videos/{film.id}/process")["success"] is True
+    status = curl("GET", f"/videos/{film.id}")
+    assert (status["status"], status["progress"]) == ("completed", 100)
+    assert status["currentStep"]
 
 
 def test_an_edit_makes_that_scene_and_the_film_anew_and_nothing_else(film: Film, store: AppwriteStore) -> None:
