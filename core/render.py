@@ -94,7 +94,8 @@ def _take(parts: Parts, video: Video, number: int, attempt: int, holder: str) ->
         return None
     if scene.status is SceneStatus.RENDERING and scene.beat_at and scene.attempt >= attempt:
         silent = now - datetime.fromisoformat(scene.beat_at)
-        if silent < timedelta(seconds=parts.settings.stale_seconds):
+        # far in the future: said before the clock was set back
+        if abs(silent) < timedelta(seconds=parts.settings.stale_seconds):
             return None
     # one that was left in the middle is taken up where it stood; one that was planned (again) is made as it was asked
     stood = scene.substitution if scene.status is SceneStatus.RENDERING else ""
