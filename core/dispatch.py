@@ -22,6 +22,7 @@ _DURING = {
     VideoStatus.RENDERING: " while the scenes were made",
     VideoStatus.COMBINING: " while the scenes were joined",
 }
+_STARTING = "The renderer is starting"
 _UNCHANGED = "Your video is as it was, the change could not be made: "
 
 
@@ -160,8 +161,9 @@ def _wait_of_calls(parts: Parts, video: Video, handle: dict[str, Any]) -> dict[s
     """What to tell when no renderer has begun what was handed out just now; noted in the handle."""
     if not handle["calls"] or parts.dispatcher.status(handle["calls"][0]["id"]) is not CallState.WAITING:
         return {}
-    handle["queued"] = True
-    return wait_changes(parts, video)
+    changes = wait_changes(parts, video)
+    handle["queued"] = changes.get("stage") != _STARTING
+    return changes
 
 
 def wait_changes(parts: Parts, video: Video) -> dict[str, Any]:
@@ -179,7 +181,7 @@ def wait_changes(parts: Parts, video: Video) -> dict[str, Any]:
     elif video.status is VideoStatus.COMBINING:
         stage = "Every scene is made; waiting for a renderer to join them"
     else:
-        stage = "The renderer is starting"
+        stage = _STARTING
     return {"stage": stage, "eta_seconds": max(1, round(wait + expected_seconds(video)))}
 
 

@@ -100,7 +100,10 @@ class Reporter:
     def _write_last(self) -> None:
         """What was told last reaches the watcher too, unless somebody has already said more."""
         try:
-            while wait := self._write():
+            for _ in range(_CONFLICT_TRIES):  # those who write in between tell of this work too
+                wait = self._write()
+                if not wait:
+                    return
                 self._parts.clock.sleep(wait)
         except ScenewrightError as error:
             log.info("nothing more to tell: %s", error.sentence, extra={"action": "progress_ended"})
@@ -179,12 +182,12 @@ class Reporter:
         quiet = timedelta(seconds=_QUIET_SECONDS - self._parts.settings.report_seconds)
         if told == self._told and timedelta(0) <= now - self._written_at < quiet:
             return 0.0
-        early = self._write_once(wanted, now)
+        early = self._write_once(wanted)
         if not early:
             self._told, self._written_at = told, now
         return early
 
-    def _write_once(self, wanted: _Wanted, now: datetime) -> float:
+    def _write_once(self, wanted: _Wanted) -> float:
         """One progress write, which is the video's heartbeat too; another renderer's write meanwhile: read again.
 
         Returns:
@@ -200,17 +203,17 @@ class Reporter:
                 raise StoppedError("The video was deleted.") from error
             if video.attempt != self._attempt or video.status is not self._status:
                 raise StoppedError(f"The video is {video.status} in attempt {video.attempt}.")
+            now = self._parts.clock.now()  # after the read: a write during it was seen, and is young
             age = (now - datetime.fromisoformat(video.updated_at)).total_seconds()
-            if 0 <= age < _APART_SECONDS:
+            if 0 <= age < _APART_SECONDS:  # below 0: the server's clock is ahead, and says nothing
                 return _APART_SECONDS - age
             changes = self._changes(video, wanted, now)
             try:
                 self._parts.store.advance(video, **changes)
             except ConflictError:
-                now = self._parts.clock.now()
                 continue
             return 0.0
-        return 0.0
+        return _APART_SECONDS
 
     def _changes(self, video: Video, wanted: _Wanted, now: datetime) -> dict[str, Any]:
         scenes, handle = self._parts.store.scenes(video.id), read_handle(video)

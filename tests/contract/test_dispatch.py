@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 
@@ -10,8 +11,8 @@ import pytest
 from core import times
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
-from core.dispatch import fail, wait_changes
-from core.documents import Options, Video
+from core.dispatch import fail, read_handle, wait_changes
+from core.documents import Asset, Options, Video
 from core.engines.storyboard_text import TextStoryboard
 from core.journal import EventKind
 from core.plan import plan
@@ -128,6 +129,7 @@ def test_a_video_that_waits_says_how_many_are_in_front_and_counts_their_time(par
     assert waiting.stage == f"Waiting: {before + 3} videos are in front of yours"
     assert waiting.eta_seconds is not None
     assert waiting.eta_seconds > 4000
+    assert read_handle(waiting)["queued"] is True
 
 
 def test_the_first_in_line_waits_for_a_renderer_that_starts(parts: Parts, renderer: Renderer) -> None:
@@ -141,6 +143,7 @@ def test_the_first_in_line_waits_for_a_renderer_that_starts(parts: Parts, render
     late = wait_changes(parts, early)
 
     assert early.stage == "The renderer is starting"
+    assert read_handle(early)["queued"] is False  # how long it starts is learnt from those that nobody held up
     assert early.eta_seconds is not None
     assert late["eta_seconds"] > early.eta_seconds + 200  # what takes that long is not about to begin
 
@@ -200,3 +203,23 @@ def test_the_sweep_moves_a_waiting_video_up_the_line_and_takes_it_from_no_queue(
 def in_front_of(count: int) -> str:
     """So many videos, in words."""
     return "1 video is in front" if count == 1 else f"{count} videos are in front"
+
+
+def test_a_completed_video_teaches_the_next_one_what_every_stage_takes(parts: Parts) -> None:
+    kept = parts.store.setting(times.SETTING)
+    past = json.dumps({"past": {"waited": 7.0, "took": 30.0, "alone": 20.0}})
+    video = recorded(parts, status=VideoStatus.COMPLETED, handle=past)
+    for kind, facts in (("voice", {"engine": "espeak", "frames": 300}), ("clip", {"engine": "motion", "frames": 300})):
+        asset = Asset(secrets.token_hex(8), video.id, kind, kind, "scenes", kind, "", 1, facts | {"seconds": 5.0})
+        parts.store.create_asset(asset, OWNER)
+    try:
+        parts.store.put_setting(times.SETTING, "{}")
+        before = times.read(parts)
+        times.learn(parts, video)
+        after = times.read(parts)
+    finally:
+        parts.store.put_setting(times.SETTING, kept or "{}")
+
+    assert after.averages.keys() == {"start", "rendering", "voice/espeak", "clip/motion/360x640"}
+    assert before.rate(times.START) < after.rate(times.START) < 7.0
+    assert before.rate(times.VOICE) < after.rate(times.VOICE) < 0.5
