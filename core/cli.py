@@ -321,11 +321,13 @@ def sweep(
     data: Data = None,
 ) -> None:
     """Look after videos nobody works on: what the schedule does each minute, from here."""
+    from core import logs
     from core.sweep import sweep as look
     from core.wiring import build_choices, build_parts
 
     with connected(data) as connection:
         connection.operator()
+        logs.set_up(connection.settings.log_level)
         parts = build_parts(connection.settings)
         choices = build_choices(connection.settings, parts.files)
         while True:
