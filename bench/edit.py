@@ -50,8 +50,8 @@ def measure(*, quick: bool) -> Topic:
         raise ValueError(f"a change to one of {first.video.scene_count} scenes made {dict(fresh)}")
     return Topic(
         "edit",
-        f"A film of {count} scenes, {first.video.duration_seconds:.0f} s, {side} px wide, made by the local stack; then "
-        f"the narration of scene {count // 2 + 1} is changed, from the request until the film is completed again.",
+        f"A film of {count} scenes, {first.video.duration_seconds:.0f} s, {side} px wide, made by the local stack; "
+        f"then the narration of scene {count // 2 + 1} is changed, from the request until the film is completed again.",
         (
             Figure("making it all", first.seconds, "s", beside=f"of which joining {first.joining:.1f} s"),
             Figure("after the change", edited.seconds, "s", beside=f"of which joining {edited.joining:.1f} s"),
