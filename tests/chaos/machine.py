@@ -16,8 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from appwrite.exception import AppwriteException
 
 from core import stack
+from core.adapters.appwrite_client import AppwriteClient
 from core.errors import ScenewrightError
 from core.processes import HOST, port_of
 from core.schema import FUNCTION
@@ -107,12 +109,27 @@ class Machine:
 
     def _one_below(self, name: str, choose: random.Random) -> int:
         """A process that executes functions for the server, or jobs for the worker; waits until there is one."""
+        if name == SERVER:
+            # a server starts them again when they are needed only
+            wait_for(self._execute, "the server to take an execution", 30)
 
         def living() -> list[int]:
             children = psutil.Process(self._pids[name]).children()
             return sorted(child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE)
 
         return choose.choice(wait_for(living, f"a process below the {name}", 30))
+
+    def _execute(self) -> bool:
+        """Have the function called, without waiting for what it answers; False while the server is starting."""
+        at = self.settings
+        body = {"path": "/health", "method": "GET", "async": True}
+        try:
+            AppwriteClient(at.endpoint, at.project_id, at.api_key).call(
+                "post", f"/functions/{FUNCTION}/executions", {"content-type": "application/json"}, body
+            )
+        except AppwriteException:
+            return False
+        return True
 
     def _is_gone(self, name: str) -> bool:
         if name in self._own:
