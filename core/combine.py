@@ -7,9 +7,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from core import assets, captions, times
 from core.deadlines import asked_at
@@ -19,7 +19,7 @@ from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedEr
 from core.identity import digest
 from core.journal import EventKind, note
 from core.ladder import TRIES, completed_stage, substitutions, with_tries
-from core.ports import Engines, FilmBrief, Job, Parts, Shot, Sound, Voice, Word
+from core.ports import Engines, FilmBrief, Job, Look, Parts, Shot, Sound, Voice, Word
 from core.progress import Reporter
 from core.scene_assets import shot_of
 from core.scene_inputs import SceneInputs, caption_text, inputs_of, picture_name, span_of, voice_of
@@ -203,9 +203,10 @@ def _fetch(parts: Parts, video: Video, scene: Scene, folder: Path) -> Take:
 
 def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], folder: Path, tries: _Tries) -> FilmBrief:
     """Bring the fades and put everything in order."""
-    segments = [takes[0].clip_path]
-    for index, fade in enumerate(_fades(parts, engines, video, takes, folder, tries), start=1):
-        segments += [fade, takes[index].clip_path]
+    segments, made = [takes[0].clip_path], [takes[0].clip]
+    for index, (path, fade) in enumerate(_fades(parts, engines, video, takes, folder, tries), start=1):
+        segments += [path, takes[index].clip_path]
+        made += [fade, takes[index].clip]
         tries.reporter.check()
         tries.reporter.tell(_FETCHED + (_FADED - _FETCHED) * index / (len(takes) - 1))
     frames = [t.voice.frames for t in takes]
@@ -222,6 +223,7 @@ def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], fold
     return FilmBrief(
         canvas=options.canvas,
         segments=tuple(segments),
+        looks=_looks(made),
         sounds=tuple(Sound(t.voice.path, s) for t, s in zip(takes, starts, strict=True)),
         frames=film_frames(frames),
         music=music,
@@ -236,29 +238,40 @@ def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], fold
 
 def _fades(
     parts: Parts, engines: Engines, video: Video, takes: Sequence[Take], folder: Path, tries: _Tries
-) -> Iterator[Path]:
+) -> Iterator[tuple[Path, Asset]]:
     """The fades between neighbouring scenes, in order; those between scenes that have not changed are kept ones.
 
     Two are made at a time, since each is mostly one encoder at work.
     """
     clip = engines.clip
 
-    def fade(before: Take, after: Take) -> Path:
+    def fade(before: Take, after: Take) -> tuple[Path, Asset]:
         key = digest("fade", clip.id, clip.version, CROSSFADE_FRAMES, before.clip.key, after.clip.key)
         path = folder / f"{key}.mp4"
         asset = assets.find(parts, video.id, key)
         if asset is not None:
-            return assets.fetch(parts, asset, path)
+            return assets.fetch(parts, asset, path), asset
         facts = tries.make("fade", _FETCHED, lambda: clip.fade(before.shot, after.shot, CROSSFADE_FRAMES, path))
+        look = engines.film.look(path, before.shot.brief.canvas)
         tries.reporter.check()
-        assets.keep(parts, video, "fade", key, path, facts)
-        return path
+        return path, assets.keep(parts, video, "fade", key, path, {**facts, "look": asdict(look)})
 
     with ThreadPoolExecutor(2) as pool:
         try:
             yield from pool.map(fade, takes, takes[1:])
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _looks(made: Sequence[Asset]) -> tuple[Look, ...]:
+    """What was seen when the segments were made; none at all if one was made before anybody looked."""
+    looks = [asset.facts["look"] for asset in made if asset.facts.get("look")]
+    return tuple(map(_look, looks)) if len(looks) == len(made) else ()
+
+
+def _look(facts: Mapping[str, Any]) -> Look:
+    black, frozen = (tuple((float(a), float(b)) for a, b in facts[name]) for name in ("black", "frozen"))
+    return Look(int(facts["frames"]), str(facts["packets"]), black, frozen, tuple(facts["complaints"]))
 
 
 def _within(reporter: Reporter, low: float, high: float) -> Callable[[float], None]:

@@ -122,6 +122,17 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen in the picture of a segment when it was made; stretches are (start, end) in its own seconds."""
+
+    frames: int
+    packets: str = ""  # hash of the encoded frames: the film must hold the very same
+    black: tuple[tuple[float, float], ...] = ()
+    frozen: tuple[tuple[float, float], ...] = ()
+    complaints: tuple[str, ...] = ()  # of the decoder
+
+
+@dataclass(frozen=True, slots=True)
 class FilmBrief:
     """Everything a film is joined from, in order."""
 
@@ -135,6 +146,7 @@ class FilmBrief:
     captions: tuple[str, ...] = ()  # the ASS text of each captioned clip, to be checked for overflow
     poster: Path | None = None  # picture for the thumbnail, None: a frame of the film
     max_bytes: int = 0  # 0: no limit
+    looks: tuple[Look, ...] = ()  # at the segments, when every one was looked at; empty: the whole film is decoded
     quiet: tuple[range, ...] = ()  # frames of the film that are silent on purpose
 
 
@@ -165,8 +177,12 @@ class FilmEngine(Protocol):
         """Write a JPEG for lists and players."""
         ...
 
+    def look(self, segment: Path, canvas: Canvas) -> Look:
+        """Decode the picture of a segment that was just made. Raises EngineError when it cannot be."""
+        ...
+
     def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
-        """Decode the film and check it: everything a viewer would notice."""
+        """Check all a viewer would notice; pictures that were looked at before are not decoded again."""
         ...
 
 

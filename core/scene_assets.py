@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -151,7 +151,9 @@ class SceneAssets:
             reporter.tell(begin + (1 - begin) * share)
 
         facts = self._by_engine("clip", lambda: engine.film(shot, span, text, path, report))
-        asset = self._keep("clip", key, path, {**facts, "frames": len(span), **took(engine.id, begun)})
+        look = self._by_engine("clip", lambda: self._engines.film.look(path, shot.brief.canvas))
+        seen = {"look": asdict(look), "frames": len(span)}
+        asset = self._keep("clip", key, path, {**facts, **seen, **took(engine.id, begun)})
         path.unlink()  # a long video must not fill the scratch folder
         return asset
 

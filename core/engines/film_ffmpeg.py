@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,16 +12,18 @@ from typing import Any
 
 import ffmpeg
 
-from core.documents import FPS
+from core.documents import FPS, Canvas
 from core.engines.film_checks import BLACK_SECONDS, FROZEN_SECONDS, SILENT_SECONDS, findings, unreadable
 from core.errors import EngineError
 from core.media import mix, probe
-from core.media.args import concat_list, film_audio_args
+from core.media.args import TIMESCALE, concat_list, film_audio_args
 from core.media.caption_boxes import caption_boxes
 from core.media.run import run
-from core.ports import FilmBrief, Finding, Report
+from core.ports import FilmBrief, Finding, Look, Report
 
 _THUMBNAIL_SIDE = 720  # px, the short side
+_GLIMPSE = 0.1  # seconds: so short a stretch of a segment may be a part of a longer one in the film
+_TOUCHING = 2.5 / FPS  # seconds between two stretches that are one: the detectors need a frame to begin and to end
 _TRIES = 3  # encodes of the sound until loudness and peak are right
 _MEASURED, _LEVEL_TOLERANCE = 0.25, 0.5  # share of the work; LU
 _FIRST_LIMIT = -2.5  # dBFS of samples before encoding: AAC and the space between samples add up to a decibel
@@ -96,20 +100,16 @@ class FfmpegFilm:
         part.replace(out)
 
     def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
-        """Decode the film once and check all a viewer would notice; one finding per check, good or bad."""
+        """Check all a viewer would notice; one finding per check, good or bad.
+
+        When every segment was looked at as it was made, its pictures are not decoded again: they were copied. The
+        film's packets, its sound and the first picture of each segment are still read. Else all is decoded once.
+        """
         header = probe.streams(film)
         if header.video is None or header.audio is None:
             return [unreadable("The film lacks its picture or its sound.")]
         try:
-            seen = probe.decode(
-                film,
-                rate=FPS,
-                picture_share=brief.canvas.caption_band[0] / brief.canvas.height,
-                black_seconds=BLACK_SECONDS,
-                frozen_seconds=FROZEN_SECONDS,
-                silent_seconds=SILENT_SECONDS,
-                on_frame=lambda frame: report(min(0.95, frame / max(1, brief.frames))),
-            )
+            seen = _skimmed(brief, film) if brief.looks else _decoded(brief, film, report)
         except EngineError as error:
             if error.retryable:  # it says nothing of the film
                 raise
@@ -117,6 +117,18 @@ class FfmpegFilm:
         boxes = caption_boxes(brief.captions, brief.canvas)
         report(1.0)
         return findings(brief, film, header, seen, boxes)
+
+    def look(self, segment: Path, canvas: Canvas) -> Look:
+        """Decode the pictures of a segment. Raises EngineError."""
+        seen = probe.pictures(
+            segment,
+            rate=FPS,
+            picture_share=_picture_share(canvas),
+            black_seconds=_GLIMPSE,
+            frozen_seconds=_GLIMPSE,
+        )
+        black, frozen = (tuple((s.start, s.end) for s in found) for found in (seen.black, seen.frozen))
+        return Look(seen.frames, _hash(probe.packets(segment)), black, frozen, seen.complaints)
 
     def _measure(self, brief: FilmBrief, music_gain: float, report: Report) -> float:
         """Loudness of the mix before any gain, LUFS. Raises EngineError when there is nothing to hear."""
@@ -158,6 +170,68 @@ class FfmpegFilm:
                 f"The clips have {copied} frames together instead of {brief.frames}: one is damaged or too short.",
                 code="bad_segment",
             )
+
+
+def _picture_share(canvas: Canvas) -> float:
+    """The share of the height, from the top, above the captions."""
+    return canvas.caption_band[0] / canvas.height
+
+
+def _decoded(brief: FilmBrief, film: Path, report: Report) -> probe.Decoded:
+    """Decode the whole film."""
+    return probe.decode(
+        film,
+        rate=FPS,
+        picture_share=_picture_share(brief.canvas),
+        black_seconds=BLACK_SECONDS,
+        frozen_seconds=FROZEN_SECONDS,
+        silent_seconds=SILENT_SECONDS,
+        on_frame=lambda frame: report(min(0.95, frame / max(1, brief.frames))),
+    )
+
+
+def _skimmed(brief: FilmBrief, film: Path) -> probe.Decoded:
+    """What decoding the whole film would show, out of the looks at its segments and what only the film can tell."""
+    read = probe.skim(film, rate=FPS, ticks=TIMESCALE, silent_seconds=SILENT_SECONDS)
+    said = [complaint for look in brief.looks for complaint in look.complaints]
+    return probe.Decoded(
+        frames=len(read.packets),
+        irregular=read.irregular,
+        samples=read.samples,
+        loudness=read.loudness,
+        black=in_film(brief.looks, [look.black for look in brief.looks]),
+        frozen=in_film(brief.looks, [look.frozen for look in brief.looks]),
+        silent=read.silent,
+        complaints=(*said, *_changed(brief, read), *read.complaints),
+    )
+
+
+def _changed(brief: FilmBrief, read: probe.Skimmed) -> list[str]:
+    """A complaint for each segment whose pictures in the film are not those that were looked at."""
+    starts = itertools.accumulate((look.frames for look in brief.looks), initial=0)
+    return [
+        f"segment {number} is invalid: its pictures are not those that were made"
+        for number, (start, look) in enumerate(zip(starts, brief.looks, strict=False), 1)
+        if _hash(read.packets[start : start + look.frames]) != look.packets
+    ]
+
+
+def _hash(packets: Sequence[probe.Packet]) -> str:
+    return hashlib.sha256("\n".join(packet.sum for packet in packets).encode()).hexdigest()
+
+
+def in_film(looks: Sequence[Look], found: Sequence[Sequence[tuple[float, float]]]) -> tuple[probe.Stretch, ...]:
+    """Stretches of the segments in the film's time; one that goes on in the next segment is one."""
+    merged: list[probe.Stretch] = []
+    at = 0
+    for look, stretches in zip(looks, found, strict=True):
+        for start, end in stretches:
+            here = probe.Stretch(at / FPS + start, at / FPS + end)
+            if merged and here.start - merged[-1].end <= _TOUCHING:
+                here = probe.Stretch(merged.pop().start, here.end)
+            merged.append(here)
+        at += look.frames
+    return tuple(merged)
 
 
 def _part_of(report: Report, low: float, high: float) -> Report:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 
@@ -136,6 +137,80 @@ def loudness(path: Path) -> Loudness:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What decoding the pictures of a file showed."""
+
+    frames: int
+    black: tuple[Stretch, ...]
+    frozen: tuple[Stretch, ...]
+    complaints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One encoded frame, in the order of decoding."""
+
+    at: int  # ticks of its track at which it is shown
+    sum: str  # size and check sum of its bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Skimmed:
+    """What a film shows without its pictures being decoded, but for the first of each segment."""
+
+    packets: tuple[Packet, ...]
+    irregular: int  # frames that do not stand where a constant rate puts them
+    samples: int  # per channel
+    loudness: Loudness
+    silent: tuple[Stretch, ...]
+    complaints: tuple[str, ...]
+
+
+def pictures(path: Path, *, rate: int, picture_share: float, black_seconds: float, frozen_seconds: float) -> Pictures:
+    """Decode the pictures of a file once and measure them; the arguments are those of `decode`."""
+    source = ffmpeg.input(str(path), threads=1, skip_loop_filter="all")
+    looked = _looked_at(source.video, picture_share, black_seconds, frozen_seconds)
+    log = run(looked.output("-", f="null", fps_mode="cfr", r=rate).get_args()).log
+    count = last_number(log, r"frame= *(\d+)")
+    black, frozen = _seen(log, count / rate)
+    return Pictures(count, black, frozen, _complaints(log))
+
+
+def packets(path: Path) -> tuple[Packet, ...]:
+    """The encoded frames of a file's H.264 pictures. Raises EngineError when it cannot be read.
+
+    The decoder's parameters (units 7 and 8 of ITU-T H.264) are left out: joining puts them before key frames.
+    """
+    bare = ["-map", "0:v:0", "-c", "copy", "-bsf:v", "filter_units=remove_types=7-8"]
+    text = run(["-i", str(path), *bare, "-f", "framecrc", "-"]).stdout.decode()
+    fields = ([field.strip() for field in line.split(",")] for line in text.splitlines() if line[:1] not in ("", "#"))
+    # stream, decoded at, shown at, lasts, bytes, check sum, side data
+    return tuple(Packet(int(f[2]), f"{f[4]} {f[5]}") for f in fields)
+
+
+def skim(path: Path, *, rate: int, ticks: int, silent_seconds: float) -> Skimmed:
+    """Read a film's packets, decode its sound whole and only the key frames of its pictures.
+
+    rate: frames per second it should have, everywhere. ticks: of its video track, per second.
+    silent_seconds: the shortest silence that is reported.
+    """
+    read = packets(path)
+    times = sorted(packet.at for packet in read)
+    irregular = sum(at - times[0] != number * ticks // rate for number, at in enumerate(times))
+    source = ffmpeg.input(str(path), skip_frame="nokey")
+    args = ffmpeg.output(source.video, _heard(source.audio, silent_seconds), "-", f="null", fps_mode="passthrough")
+    log = run(args.get_args()).log
+    return Skimmed(
+        packets=read,
+        irregular=irregular,
+        samples=last_number(log, r"Number of samples: (\d+)"),
+        loudness=parse_loudness(log),
+        silent=_silences(log, len(times) / rate),
+        complaints=_complaints(log),
+    )
+
+
 def decode(
     path: Path,
     *,
@@ -155,30 +230,56 @@ def decode(
     """
     # a film is looked at when all its scenes are made: a second processor has nothing else to do
     source = ffmpeg.input(str(path), threads=2, skip_loop_filter="all")
-    video = (
-        source.video.filter("crop", "iw", f"ih*{picture_share:.4f}", 0, 0)
-        .filter("scale", _LOOK_WIDTH, -2, flags="neighbor")
-        .filter("blackdetect", d=black_seconds, pic_th=BLACK_AREA, pix_th=BLACK_LUMA)
-        .filter("freezedetect", n=f"{FREEZE_DB}dB", d=frozen_seconds)
-    )
-    audio = (
-        source.audio.filter("ebur128", peak="true", framelog="quiet")
-        .filter("silencedetect", n=f"{SILENCE_DB}dB", d=silent_seconds)
-        .filter("astats", measure_perchannel="none", measure_overall="Number_of_samples")
-    )
-    output = ffmpeg.output(video, audio, "-", f="null", fps_mode="cfr", r=rate)
+    video = _looked_at(source.video, picture_share, black_seconds, frozen_seconds)
+    output = ffmpeg.output(video, _heard(source.audio, silent_seconds), "-", f="null", fps_mode="cfr", r=rate)
     log = run(output.get_args(), on_frame=on_frame).log
     count = last_number(log, r"frame= *(\d+)")
+    black, frozen = _seen(log, count / rate)
     return Decoded(
         frames=count,
         irregular=last_number(log, r"dup=(\d+)") + last_number(log, r"drop=(\d+)"),
         samples=last_number(log, r"Number of samples: (\d+)"),
         loudness=parse_loudness(log),
-        black=parse_stretches(log, r"black_start: ?([\d.]+)", r"black_end: ?([\d.]+)", count / rate),
-        frozen=parse_stretches(log, r"freeze_start: ([\d.]+)", r"freeze_end: ([\d.]+)", count / rate),
-        silent=parse_stretches(log, r"silence_start: (-?[\d.]+)", r"silence_end: ([\d.]+)", count / rate),
-        complaints=tuple(match[1] for match in _COMPLAINT.finditer(log)),
+        black=black,
+        frozen=frozen,
+        silent=_silences(log, count / rate),
+        complaints=_complaints(log),
     )
+
+
+def _looked_at(video: Any, picture_share: float, black_seconds: float, frozen_seconds: float) -> Any:
+    """The picture with the detectors of black and frozen stretches behind it."""
+    return (
+        video.filter("crop", "iw", f"ih*{picture_share:.4f}", 0, 0)
+        .filter("scale", _LOOK_WIDTH, -2, flags="neighbor")
+        .filter("blackdetect", d=black_seconds, pic_th=BLACK_AREA, pix_th=BLACK_LUMA)
+        .filter("freezedetect", n=f"{FREEZE_DB}dB", d=frozen_seconds)
+    )
+
+
+def _heard(audio: Any, silent_seconds: float) -> Any:
+    """The sound with the meters of loudness, peak, silence and length behind it."""
+    return (
+        audio.filter("ebur128", peak="true", framelog="quiet")
+        .filter("silencedetect", n=f"{SILENCE_DB}dB", d=silent_seconds)
+        .filter("astats", measure_perchannel="none", measure_overall="Number_of_samples")
+    )
+
+
+def _seen(log: str, length: float) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...]]:
+    """(black, frozen) stretches."""
+    return (
+        parse_stretches(log, r"black_start: ?([\d.]+)", r"black_end: ?([\d.]+)", length),
+        parse_stretches(log, r"freeze_start: ([\d.]+)", r"freeze_end: ([\d.]+)", length),
+    )
+
+
+def _silences(log: str, length: float) -> tuple[Stretch, ...]:
+    return parse_stretches(log, r"silence_start: (-?[\d.]+)", r"silence_end: ([\d.]+)", length)
+
+
+def _complaints(log: str) -> tuple[str, ...]:
+    return tuple(match[1] for match in _COMPLAINT.finditer(log))
 
 
 def parse_loudness(log: str) -> Loudness:

@@ -106,6 +106,11 @@ def failed(brief: FilmBrief, film: Path) -> dict[str, str]:
     return {finding.check: finding.sentence for finding in findings if not finding.ok}
 
 
+def looked(brief: FilmBrief) -> FilmBrief:
+    """The same film, every segment of which was looked at when it was made."""
+    return replace(brief, looks=tuple(ENGINE.look(segment, CANVAS) for segment in brief.segments))
+
+
 # ---- the join
 
 
@@ -318,6 +323,19 @@ def test_a_good_film_passes_every_check_with_a_sentence(made: Made) -> None:
     assert shares[-1] == 1.0
 
 
+def test_a_film_whose_segments_were_looked_at_is_judged_as_if_it_were_decoded(made: Made) -> None:
+    whole = ENGINE.inspect(made.brief, made.film, lambda share: None)
+    assert ENGINE.inspect(looked(made.brief), made.film, lambda share: None) == whole
+
+
+def test_pictures_that_are_not_those_that_were_looked_at_fail(made: Made, tmp_path: Path) -> None:
+    brief = looked(made.brief)
+    other = clip(MOVING.replace("testsrc2", "testsrc"), brief.looks[1].frames, tmp_path / "other.mp4")
+    swapped = replace(brief, segments=(brief.segments[0], other, *brief.segments[2:]))
+    ENGINE.join(swapped, tmp_path / "film.mp4", lambda share: None)
+    assert "segment 2" in failed(brief, tmp_path / "film.mp4")["streams"]
+
+
 def changed(made: Made, out: Path, *options: str) -> Path:
     """The film, put through ffmpeg once more."""
     subprocess.run(
@@ -360,6 +378,7 @@ def test_a_damaged_film_fails(made: Made, tmp_path: Path) -> None:
     out = tmp_path / "damaged.mp4"
     out.write_bytes(data)
     assert {"streams", "duration"} & set(failed(made.brief, out))
+    assert "streams" in failed(looked(made.brief), out)
 
 
 def test_a_film_that_lacks_frames_fails_in_duration_and_drift(made: Made, tmp_path: Path) -> None:
@@ -391,6 +410,17 @@ def test_a_black_or_frozen_stretch_fails_though_captions_move_over_it(
     wrong = failed(brief, film)
     assert set(wrong) == {check}
     assert "At 0.0-" in wrong[check]
+    assert set(failed(looked(brief), film)) == {check}
+
+
+def test_a_picture_that_stands_still_over_two_segments_fails(made: Made, tmp_path: Path) -> None:
+    still = [
+        clip(f"color=0x4060a0:s={CANVAS.width}x{CANVAS.height}:r={FPS}", 50, tmp_path / f"still{i}.mp4") for i in (1, 2)
+    ]
+    rest = clip(MOVING, made.brief.frames - 100, tmp_path / "rest.mp4")
+    brief = looked(replace(made.brief, segments=(*still, rest)))
+    ENGINE.join(brief, tmp_path / "film.mp4", lambda share: None)
+    assert "At 0.0-3.3 s" in failed(brief, tmp_path / "film.mp4")["frozen"]
 
 
 def test_dead_air_fails(made: Made, tmp_path: Path) -> None:
