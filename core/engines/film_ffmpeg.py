@@ -221,13 +221,16 @@ def _hash(packets: Sequence[probe.Packet]) -> str:
 
 
 def in_film(looks: Sequence[Look], found: Sequence[Sequence[tuple[float, float]]]) -> tuple[probe.Stretch, ...]:
-    """Stretches of the segments in the film's time; one that goes on in the next segment is one."""
+    """Stretches of the segments in the film's time; one that goes on in the next segment is one.
+
+    Two that touch within a segment stay two: between them the picture changed.
+    """
     merged: list[probe.Stretch] = []
     at = 0
     for look, stretches in zip(looks, found, strict=True):
-        for start, end in stretches:
+        for number, (start, end) in enumerate(stretches):
             here = probe.Stretch(at / FPS + start, at / FPS + end)
-            if merged and here.start - merged[-1].end <= _TOUCHING:
+            if number == 0 and merged and here.start - merged[-1].end <= _TOUCHING:
                 here = probe.Stretch(merged.pop().start, here.end)
             merged.append(here)
         at += look.frames

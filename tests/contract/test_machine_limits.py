@@ -35,6 +35,14 @@ NOISE = ["-f", "lavfi", "-i", "testsrc2=s=320x240:d=5", "-f", "rawvideo", "-y"]
 pytestmark = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Its command line; one empty word for a process that has ended or has none."""
+    try:
+        return process.cmdline() or [""]
+    except psutil.Error:
+        return [""]
+
+
 def assert_disk_full(error: MissingToolError) -> None:
     """The sentence says what to do."""
     assert (error.code, error.retryable) == ("disk_full", False)
@@ -102,7 +110,7 @@ def test_a_killed_ffmpeg_is_an_error_that_may_pass(tmp_path: Path) -> None:
 
     def frames() -> Iterator[bytes]:
         yield bytes(canvas.width * canvas.height * 3)
-        (process,) = (p for p in psutil.Process().children() if "ffmpeg" in Path(p.cmdline()[0]).name)
+        (process,) = (p for p in psutil.Process().children() if "ffmpeg" in Path(command_of(p)[0]).name)
         process.kill()  # whoever started it waits for it
         while True:
             yield bytes(canvas.width * canvas.height * 3)
@@ -171,7 +179,7 @@ def test_a_killed_render_process_says_so_and_another_takes_its_place(worker: Wor
     body = {"kind": long_job.kind, "video_id": long_job.video_id, "attempt": 1, "scenes": list(long_job.scenes)}
     call_id = worker.send("POST", "/calls", body).json()["call_id"]
     wait_for(lambda: worker.send("GET", f"/calls/{call_id}").json()["state"] == "running", "the call to run")
-    renderer = next(p for p in worker.descendants() if "spawn_main" in " ".join(p.cmdline()))
+    renderer = next(p for p in worker.descendants() if any("spawn_main" in word for word in command_of(p)))
 
     renderer.kill()
 
