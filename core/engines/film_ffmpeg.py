@@ -7,6 +7,7 @@ import itertools
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +109,15 @@ class FfmpegFilm:
         header = probe.streams(film)
         if header.video is None or header.audio is None:
             return [unreadable("The film lacks its picture or its sound.")]
-        try:
-            seen = _skimmed(brief, film) if brief.looks else _decoded(brief, film, report)
-        except EngineError as error:
-            if error.retryable:  # it says nothing of the film
-                raise
-            return [unreadable(f"The film cannot be played to its end: {error.sentence}")]
-        boxes = caption_boxes(brief.captions, brief.canvas)
+        with ThreadPoolExecutor(1) as pool:
+            drawn = pool.submit(caption_boxes, brief.captions, brief.canvas)
+            try:
+                seen = _skimmed(brief, film) if brief.looks else _decoded(brief, film, report)
+            except EngineError as error:
+                if error.retryable:  # it says nothing of the film
+                    raise
+                return [unreadable(f"The film cannot be played to its end: {error.sentence}")]
+            boxes = drawn.result()
         report(1.0)
         return findings(brief, film, header, seen, boxes)
 
