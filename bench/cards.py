@@ -43,15 +43,19 @@ def measure(*, quick: bool) -> Topic:
     )
 
 
+def _silent(_: float) -> None:
+    """Nobody watches."""
+
+
 def _cards(styles: list[str], each: int, folder: Path) -> dict[str, list[float]]:
     """CPU seconds of every card, by style."""
     engine = CardPictures()
     briefs = [scene.picture for scene in scene_inputs(each)]
-    engine.draw(replace(briefs[0], seed=1), folder / "card.jpg")  # fonts and emoji are read once per process
+    engine.draw(replace(briefs[0], seed=1), folder / "card.jpg", _silent)  # fonts and emoji are read once per process
     costs: dict[str, list[float]] = {}
     for style in styles:
         for brief in briefs:
             wanted = replace(brief, style=style)
-            _, cost = costed(lambda wanted=wanted: engine.draw(wanted, folder / "card.jpg"))  # type: ignore[misc]
+            _, cost = costed(lambda wanted=wanted: engine.draw(wanted, folder / "card.jpg", _silent))  # type: ignore[misc]
             costs.setdefault(style, []).append(cost.cpu)
     return costs

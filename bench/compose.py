@@ -27,6 +27,7 @@ from core.media.args import clip_output_args, raw_input_args
 from core.media.probe import frames as frames_of
 from core.media.run import run
 from core.ports import Engines
+from core.settings import Settings
 from core.wiring import build_engines
 
 _PROCESSES = 2
@@ -67,7 +68,7 @@ class Work:
 
 @cache
 def _engines() -> Engines:
-    return build_engines()
+    return build_engines(Settings())
 
 
 def _ready() -> None:
@@ -79,7 +80,7 @@ def _clips(work: Work, indices: tuple[int, ...], suffix: str = ".mp4") -> Cost:
     wall = cpu = 0.0
     for index in indices:
         take, path = work.takes[index], work.clip(index, suffix)
-        _engines().pictures["cards"].draw(take.inputs.picture, path.with_suffix(".jpg"))
+        _engines().pictures["cards"].draw(take.inputs.picture, path.with_suffix(".jpg"), _silent)
         _, cost = costed(lambda take=take, path=path: _film(take, path))  # type: ignore[misc]
         wall, cpu = wall + cost.wall, cpu + cost.cpu
     return Cost(wall, cpu)
@@ -199,7 +200,7 @@ def _prepare(folder: Path, scenes: int) -> Work:
     takes = []
     for inputs in scene_inputs(scenes):
         picture = folder / f"card-{inputs.scene.scene_number}{engines.pictures['cards'].suffix}"
-        engines.pictures["cards"].draw(inputs.picture, picture)
+        engines.pictures["cards"].draw(inputs.picture, picture, _silent)
         takes.append(take_of(inputs, engines.voice, picture, folder, scenes))
     music = folder / "music.wav"
     write_music(music)

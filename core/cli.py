@@ -91,6 +91,7 @@ def make(
     speed: Annotated[float | None, typer.Option(help="Of speech, 0.5 to 2.")] = None,
     style: Annotated[str | None, typer.Option(help="As `scenewright styles` lists them.")] = None,
     engine: Annotated[str | None, typer.Option(help="Maker of the pictures.")] = None,
+    quality: Annotated[str | None, typer.Option(help="Of pictures by a model: fast or high.")] = None,
     captions: Annotated[str | None, typer.Option(help="Style of the captions, or off.")] = None,
     music: Annotated[Path | None, typer.Option(help="Sound file to play under the voice.")] = None,
     title: Annotated[str | None, typer.Option(help="Title of the film.")] = None,
@@ -105,7 +106,14 @@ def make(
     from core import cli_make as making
 
     options = {"language": language, "aspect": aspect, "resolution": resolution, "voice": voice, "speed": speed}
-    options |= {"style": style, "engine": engine, "captions": captions, "title": title, "seed": seed}
+    options |= {
+        "style": style,
+        "engine": engine,
+        "quality": quality,
+        "captions": captions,
+        "title": title,
+        "seed": seed,
+    }
     options |= {"target_seconds": target_seconds, "max_cost_usd": max_cost}
     text = making.read_script(script) if script else None
     wish = making.Wish(topic, text, music, out_file, {k: v for k, v in options.items() if v is not None})

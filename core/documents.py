@@ -17,6 +17,8 @@ AUDIO_KBPS = 160  # AAC of the film
 _CONTAINER_BYTES_PER_SECOND = 1_200  # mp4 tables of one video and one audio track, generously
 CROSSFADE_FRAMES = 10  # overlap of two neighbouring scenes, a third of a second
 ASPECTS: dict[str, tuple[int, int]] = {"9:16": (9, 16), "16:9": (16, 9), "1:1": (1, 1)}
+AUTO = "auto"  # of the options style and engine: the deployment or the content decides
+QUALITIES = ("fast", "high")  # the choices of the option `quality`
 SHORT_SIDES = (360, 480, 720, 1080)  # px, the choices of the option `resolution`
 
 
@@ -78,7 +80,8 @@ class Options:
     voice: str = ""  # engine's voice id; empty: the engine's default for the language
     speed: float = 1.0  # of speech, 0.5 to 2.0
     style: str = "auto"  # palette and layout family; auto: chosen by seed and content
-    engine: str = "cards"
+    engine: str = AUTO  # who makes the pictures; auto: the first of this deployment
+    quality: str = "fast"  # of pictures by a model: fast (few steps) or high (many)
     captions: str = "highlight"  # caption style, or "off"
     music_file_id: str = ""  # file in the uploads bucket, empty: none
     title: str = ""

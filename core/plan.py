@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core import assets
 from core.dispatch import fail, hand_out, spread
-from core.documents import Options, Scene, Storyboard, Video
+from core.documents import AUTO, Options, Scene, Storyboard, Video
 from core.errors import ConflictError, InvalidInputError, ScenewrightError
 from core.identity import digest, scene_id
 from core.journal import EventKind, note
@@ -152,7 +152,7 @@ def keep_scenes(parts: Parts, video: Video, storyboard: Storyboard) -> list[int]
                 title=spec.title[:256],
                 narration=spec.narration,
                 visual_prompt=spec.visual_prompt,
-                engine=spec.engine,
+                engine=parts.settings.picture_names[0] if spec.engine == AUTO else spec.engine,
             ),
             video.owner_id,
         )

@@ -75,6 +75,7 @@ class PictureBrief:
     style: str
     seed: int  # of the video: scenes of one video belong together
     captions: bool  # whether the caption band must stay free
+    quality: str = "fast"  # or "high": how many steps a model may take
 
 
 class PictureEngine(Protocol):
@@ -84,8 +85,8 @@ class PictureEngine(Protocol):
     version: str
     suffix: str  # of the file it writes: ".jpg" or ".png"
 
-    def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
-        """Write the picture to `out`, return facts. Raises EngineError."""
+    def draw(self, brief: PictureBrief, out: Path, report: Report) -> Mapping[str, Any]:
+        """Write the picture to `out`, return facts. Raises EngineError, and whatever `report` raises."""
         ...
 
 

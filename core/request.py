@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from core.captions import CAPTION_STYLES
-from core.documents import ASPECTS, SHORT_SIDES, Canvas, Options
+from core.documents import ASPECTS, AUTO, QUALITIES, SHORT_SIDES, Canvas, Options
 from core.errors import InvalidInputError
 from core.schema import FILMS, SCENES, VIDEOS, bucket, column_size
 from core.text import estimate_seconds, speakable, split
@@ -154,8 +154,9 @@ def options_of(raw: Mapping[str, Any], choices: Choices) -> Options:
         resolution=int(_choice(raw, "resolution", SHORT_SIDES, 1080)),
         voice=_token(raw, "voice", r"[A-Za-z0-9_+./-]{1,64}", "a voice id as `scenewright voices` lists them"),
         speed=_number(raw, "speed", 0.5, 2.0, 1.0),
-        style=_choice(raw, "style", ("auto", *(s for s in choices.styles if s != "auto")), "auto"),
-        engine=_choice(raw, "engine", choices.engines, "cards"),
+        style=_choice(raw, "style", (AUTO, *(s for s in choices.styles if s != AUTO)), AUTO),
+        engine=_choice(raw, "engine", (AUTO, *choices.engines), AUTO),
+        quality=_choice(raw, "quality", QUALITIES, "fast"),
         captions=_choice({"captions": captions}, "captions", ("off", *CAPTION_STYLES), "highlight"),
         music_file_id=_token(raw, "music_file_id", r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,35}", "the id of an uploaded file"),
         title=_text(raw, "title", 120),

@@ -119,8 +119,14 @@ class SceneAssets:
         asset = assets.find(self._parts, self._video.id, key)
         if asset is not None:
             return asset
-        path, begun = self._studio.folder / f"{key}{engine.suffix}", time.monotonic()
-        facts = self._by_engine("picture", lambda: engine.draw(brief, path))
+        reporter, path, begun = self._studio.reporter, self._studio.folder / f"{key}{engine.suffix}", time.monotonic()
+
+        def report(share: float) -> None:
+            reporter.check()
+            if engine is not self._engines.title_card:  # it may come after the clip was begun
+                reporter.tell(reporter.clip_from * share)
+
+        facts = self._by_engine("picture", lambda: engine.draw(brief, path, report))
         # a clip or a fade made of it later must know how it was drawn
         made = {"suffix": engine.suffix, "prompt": brief.prompt}
         return self._keep("picture", key, path, {**facts, **made, **took(engine.id, begun)})

@@ -52,6 +52,7 @@ def inputs_of(video: Video, scene: Scene) -> SceneInputs:
             style=options.style,
             seed=options.seed,
             captions=options.captions != "off",
+            quality=options.quality,
         ),
     )
 

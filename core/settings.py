@@ -15,6 +15,8 @@ def _setting(env: str, default: Any, unit: str, meaning: str, *, secret: bool = 
     return field(default=default, metadata={"env": env, "unit": unit, "meaning": meaning, "secret": secret})
 
 
+PICTURES = ("cards",)  # makers of pictures this product has
+
 # (what waits, how many times as long at least, what it waits for)
 _ORDER = (
     ("stale_seconds", 2, "beat_seconds"),
@@ -41,6 +43,13 @@ class Settings:
         "SCENEWRIGHT_PUBLIC_ENDPOINT", "", "URL", "the endpoint as clients reach it, for file URLs; empty: the same"
     )
     gemini_api_key: str = _setting("GEMINI_API_KEY", "", "key", "turns topics into scripts", secret=True)
+    pictures: str = _setting(
+        "SCENEWRIGHT_PICTURES", "cards", "names", "makers of pictures (cards, sdxl) by comma; the first is the default"
+    )
+    weights_dir: str = _setting("SCENEWRIGHT_WEIGHTS", "weights", "path", "folder of the models' weights")
+    device: str = _setting(
+        "SCENEWRIGHT_DEVICE", "", "name", "where models run: cuda or cpu; empty: cuda if there is one"
+    )
     renderer: str = _setting("SCENEWRIGHT_RENDERER", "http", "name", "which renderer gets the work: http or inline")
     render_url: str = _setting(
         "SCENEWRIGHT_RENDER_URL", "", "URL", "address of `scenewright worker`; empty: the file, then the settings row"
@@ -131,7 +140,25 @@ class Settings:
                 raise InvalidInputError(f"{name} must be a {kind.__name__}, not {text[:40]!r}.", field=name) from error
         settings = cls(**values)
         settings.check_order()
+        _ = settings.picture_names
         return settings
+
+    @property
+    def picture_names(self) -> tuple[str, ...]:
+        """The makers of pictures of this deployment, the default first.
+
+        Raises:
+            InvalidInputError: SCENEWRIGHT_PICTURES names none, or one that does not exist.
+        """
+        names = tuple(dict.fromkeys(name.strip() for name in self.pictures.split(",") if name.strip()))
+        unknown = [name for name in names if name not in PICTURES]
+        if unknown or not names:
+            said = f"not {unknown[0][:40]!r}" if unknown else "at least one"
+            raise InvalidInputError(
+                f"SCENEWRIGHT_PICTURES must name makers of pictures out of {', '.join(PICTURES)}, {said}.",
+                field="SCENEWRIGHT_PICTURES",
+            )
+        return names
 
     def check_order(self) -> None:
         """What waits must wait longer than what it waits for.

@@ -14,12 +14,10 @@ from core.engines.cards_palettes import PALETTES
 from core.engines.languages import speaks
 from core.engines.storyboard_text import TextStoryboard
 from core.errors import InvalidInputError
-from core.ports import Dispatcher, Engines, Files, Job, Parts
+from core.ports import Dispatcher, Engines, Files, Job, Parts, PictureEngine
 from core.request import Choices
 from core.schema import FILMS
 from core.settings import Settings
-
-ENGINES = ("cards",)
 
 
 class SystemClock:
@@ -66,7 +64,7 @@ def build_parts(settings: Settings) -> Parts:
         clock=SystemClock(),
     )
     if isinstance(dispatcher, InlineDispatcher):
-        dispatcher.run = lambda job: run_job(parts, build_engines(), job)
+        dispatcher.run = lambda job: run_job(parts, build_engines(settings), job)
     return parts
 
 
@@ -75,7 +73,7 @@ def build_choices(settings: Settings, files: Files | None = None) -> Choices:
     limits = {} if files is None else {"film_bytes_max": lambda: files.max_bytes(FILMS)}
     return Choices(
         styles=tuple(PALETTES),
-        engines=ENGINES,
+        engines=settings.picture_names,
         speaks=speaks,
         topics=False,  # no planner that needs a model is wired yet
         scenes_max=settings.scenes_max,
@@ -83,8 +81,12 @@ def build_choices(settings: Settings, files: Files | None = None) -> Choices:
     )
 
 
-def build_engines() -> Engines:
-    """The makers of a renderer, built once per process; imports what is heavy."""
+def build_engines(settings: Settings) -> Engines:
+    """The makers of a renderer, built once per process; imports what is heavy, of models only those that are used.
+
+    Raises:
+        InvalidInputError: a setting names something that does not exist.
+    """
     from core.engines.cards import CardPictures
     from core.engines.clip_motion import MotionClips
     from core.engines.film_ffmpeg import FfmpegFilm
@@ -93,9 +95,10 @@ def build_engines() -> Engines:
     from core.engines.voice_espeak import EspeakVoice
 
     cards = CardPictures()
+    makers: dict[str, PictureEngine] = {"cards": cards}
     return Engines(
         voice=EspeakVoice(),
-        pictures={"cards": cards},
+        pictures={name: makers[name] for name in settings.picture_names},
         # cards know their layers; any other picture is moved as one
         clip=MotionClips(lambda shot: cards.layers(shot.brief) if shot.picture.suffix == cards.suffix else None),
         film=FfmpegFilm(),

@@ -79,7 +79,7 @@ def _serve_jobs(settings: Settings, pipe: Connection, lifeline: Connection) -> N
     logs.set_up(settings.log_level)
     from core.wiring import build_engines, build_parts, run_job
 
-    parts, engines = build_parts(settings), build_engines()
+    parts, engines = build_parts(settings), build_engines(settings)
     pipe.send(None)  # ready
     while True:
         job: Job = pipe.recv()

@@ -19,7 +19,7 @@ from core.engines.fonts import missing_sentence
 from core.engines.illustrations import choose, telling
 from core.errors import of_system
 from core.media.layers import Layer, Role, merge
-from core.ports import PictureBrief
+from core.ports import PictureBrief, Report
 
 __all__ = ["ARTS", "STYLES", "CardPictures"]
 
@@ -38,7 +38,7 @@ class CardPictures:
         self._kept: OrderedDict[PictureBrief, list[Layer]] = OrderedDict()
         self._drawing = threading.Lock()  # fades are made side by side and share cards: each is drawn once
 
-    def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
+    def draw(self, brief: PictureBrief, out: Path, report: Report) -> Mapping[str, Any]:
         """Write the card as JPEG. Facts: width, height, palette, layout, illustrations, warnings (sentences).
 
         Raises MissingToolError when the file cannot be written.
@@ -48,6 +48,7 @@ class CardPictures:
             Image.fromarray(pixels).save(out, "JPEG", quality=92, subsampling=0)
         except OSError as error:
             raise of_system(error) from error
+        report(1.0)
         return {
             "width": brief.canvas.width,
             "height": brief.canvas.height,

@@ -15,7 +15,7 @@ from core.engines.cards_palettes import PALETTES, RGB, Palette, palette_name
 from core.engines.cards_text import Setting, clean, face_for, fit, shown
 from core.engines.fonts import missing_sentence
 from core.errors import of_system
-from core.ports import PictureBrief
+from core.ports import PictureBrief, Report
 
 _WEIGHT = 800
 _LARGEST, _SMALLEST = 0.12, 0.045  # type sizes, shares of the short side
@@ -30,7 +30,7 @@ class TitleCard:
     version = "1"
     suffix = ".png"
 
-    def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
+    def draw(self, brief: PictureBrief, out: Path, report: Report) -> Mapping[str, Any]:
         """Write the card as PNG of the canvas's size. Facts: width, height, warnings (sentences).
 
         Raises MissingToolError when the file cannot be written.
@@ -44,6 +44,7 @@ class TitleCard:
             image.save(out, "PNG", compress_level=3)
         except OSError as error:
             raise of_system(error) from error
+        report(1.0)
         warning = missing_sentence(text)
         return {"width": canvas.width, "height": canvas.height, "warnings": [warning] if warning else []}
 

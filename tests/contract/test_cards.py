@@ -32,7 +32,7 @@ def brief(
 
 
 def draw(wanted: PictureBrief, out: Path) -> np.ndarray:
-    CardPictures().draw(wanted, out)
+    CardPictures().draw(wanted, out, lambda _: None)
     with Image.open(out) as image:
         assert image.format == "JPEG"
         return np.asarray(image.convert("RGB"))
@@ -51,9 +51,9 @@ def test_a_card_is_a_full_colourful_picture(aspect: str, number: int, tmp_path: 
 
 def test_the_same_brief_gives_the_same_bytes(tmp_path: Path) -> None:
     engine = CardPictures()
-    engine.draw(brief(), tmp_path / "a.jpg")
-    engine.draw(brief(number=3), tmp_path / "other.jpg")
-    CardPictures().draw(brief(), tmp_path / "b.jpg")
+    engine.draw(brief(), tmp_path / "a.jpg", lambda _: None)
+    engine.draw(brief(number=3), tmp_path / "other.jpg", lambda _: None)
+    CardPictures().draw(brief(), tmp_path / "b.jpg", lambda _: None)
     assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
     assert (tmp_path / "a.jpg").read_bytes() != (tmp_path / "other.jpg").read_bytes()
 
@@ -96,7 +96,9 @@ def test_the_caption_band_stays_calm(tmp_path: Path) -> None:
 
 
 def test_scenes_of_one_film_share_a_palette_and_differ_in_layout_and_hero(tmp_path: Path) -> None:
-    facts = [dict(CardPictures().draw(brief(number=n, seed=4), tmp_path / "card.jpg")) for n in range(1, 5)]
+    facts = [
+        dict(CardPictures().draw(brief(number=n, seed=4), tmp_path / "card.jpg", lambda _: None)) for n in range(1, 5)
+    ]
     assert len({f["palette"] for f in facts}) == 1
     assert len({f["layout"] for f in facts}) == 4
     heroes = [f["illustrations"][0] for f in facts]
@@ -115,4 +117,4 @@ def test_a_card_of_full_size_is_cheap() -> None:
 
 def test_a_folder_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(MissingToolError, match="No such file"):
-        CardPictures().draw(brief(), tmp_path / "nowhere" / "card.jpg")
+        CardPictures().draw(brief(), tmp_path / "nowhere" / "card.jpg", lambda _: None)

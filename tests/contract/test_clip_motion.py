@@ -85,7 +85,7 @@ def test_a_clip_has_exactly_its_frames_and_says_its_colours(aspect: str, tmp_pat
 def test_colours_of_the_clip_are_those_of_the_card(tmp_path: Path) -> None:
     """A wrong matrix or range would shift them by far more."""
     wanted = shot(frames=30)
-    CARDS.draw(wanted.brief, tmp_path / "card.jpg")
+    CARDS.draw(wanted.brief, tmp_path / "card.jpg", lambda _: None)
     with Image.open(tmp_path / "card.jpg") as image:
         card = np.asarray(image.convert("RGB")).astype(float)
     last = decoded(film(wanted, tmp_path / "clip.mp4"), wanted.brief.canvas)[-1].astype(float)

@@ -25,7 +25,7 @@ def dispatcher(request: pytest.FixtureRequest, worker: Worker) -> Iterator[Dispa
         wait_for(lambda: is_ready(worker), "a free process", 60)
         yield HttpDispatcher(worker.settings, lambda _: None)
         return
-    parts, engines = build_parts(worker.settings), build_engines()
+    parts, engines = build_parts(worker.settings), build_engines(worker.settings)
     inline = InlineDispatcher(1)
     inline.run = lambda job: run_job(parts, engines, job)
     yield inline

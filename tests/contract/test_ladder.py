@@ -94,13 +94,13 @@ class Pictures:
     version: str = "1"
     suffix: str = ".jpg"
 
-    def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
+    def draw(self, brief: PictureBrief, out: Path, report: Report) -> Mapping[str, Any]:
         """Draw the card, or refuse."""
         self.drawn.append(brief)
         error = self.refuse(brief)
         if error is not None:
             raise error
-        return dict(self.inner.draw(brief, out))
+        return dict(self.inner.draw(brief, out, report))
 
 
 @dataclass
@@ -146,7 +146,7 @@ class Clips:
         return dict(self.inner.fade(before, after, frames, out))
 
 
-REAL = build_engines()
+REAL = build_engines(Settings())
 
 
 def never(_: object) -> Exception | None:
@@ -274,7 +274,7 @@ def film(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> Film:
 
 def test_a_scene_without_a_picture_shows_its_title_on_a_card_s2_34(film: Film, tmp_path: Path) -> None:
     inputs = inputs_of(film.made.video, film.made.scenes[1])
-    TitleCard().draw(inputs.picture, tmp_path / "card.png")
+    TitleCard().draw(inputs.picture, tmp_path / "card.png", lambda _: None)
     card = np.asarray(Image.open(tmp_path / "card.png"), float)
     shown = [frame_of(film.path, film.starts[i] + film.frames[i] // 2) for i in (0, 1)]
 

@@ -80,7 +80,7 @@ def test_a_picture_on_a_full_disk(tmp_path: Path) -> None:
         captions=False,
     )
     with pytest.raises(MissingToolError) as raised:
-        CardPictures().draw(brief, tmp_path / "card.jpg")
+        CardPictures().draw(brief, tmp_path / "card.jpg", lambda _: None)
     assert_disk_full(raised.value)
 
 
@@ -134,7 +134,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 from core.ports import Job
 from core.settings import Settings
 from core.wiring import build_engines, build_parts, run_job
-run_job(build_parts(Settings.from_env()), build_engines(), Job("render", sys.argv[1], 1, (1,)))
+settings = Settings.from_env()
+run_job(build_parts(settings), build_engines(settings), Job("render", sys.argv[1], 1, (1,)))
 """
 
 

@@ -42,11 +42,12 @@ class Voices(_Maker):
 class Pictures(_Maker):
     """Implements ports.PictureEngine."""
 
-    def draw(self, brief: PictureBrief, out: Path) -> Mapping[str, Any]:
+    def draw(self, brief: PictureBrief, out: Path, report: Report) -> Mapping[str, Any]:
         """Write what is to be seen and said."""
         text = f"{brief.prompt} / {brief.narration}"
         self._work("picture", text)
         out.write_text(text)
+        report(1.0)
         return {}
 
 

@@ -239,7 +239,7 @@ def test_a_title_card_can_be_drawn_whatever_the_title(tmp_path: Path, title: str
     canvas = Canvas.of(aspect, 360)
     brief = PictureBrief(canvas, 2, 3, "", title, "", "", "en", "auto", 1, True)
 
-    facts = TitleCard().draw(brief, tmp_path / "card.png")
+    facts = TitleCard().draw(brief, tmp_path / "card.png", lambda _: None)
 
     assert (facts["width"], facts["height"]) == (canvas.width, canvas.height)
 
@@ -248,7 +248,7 @@ def test_a_title_card_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Pat
     brief = PictureBrief(Canvas.of("1:1", 360), 1, 1, "", "Fire", "", "", "en", "auto", 1, True)
 
     with pytest.raises(MissingToolError):
-        TitleCard().draw(brief, tmp_path / "nowhere" / "card.png")
+        TitleCard().draw(brief, tmp_path / "nowhere" / "card.png", lambda _: None)
 
 
 def test_silence_on_purpose_is_no_fault_but_what_is_beside_it_is() -> None:
