@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from core.documents import FPS, SAMPLES_PER_FRAME
-from core.engines.voice_espeak import clean, tokens
+from core.engines.narration import clean, tokens
 from core.media.speech import write_wav
 from core.ports import Voice, VoiceBrief, Word
 from core.text import estimate_seconds

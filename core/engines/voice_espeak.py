@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
-import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import emoji
-import ffmpeg
 import numpy as np
 
-from core.documents import SAMPLE_RATE, SAMPLES_PER_FRAME
+from core.documents import SAMPLES_PER_FRAME
+from core.engines.narration import TOKEN, sayable
 from core.errors import EngineError, InvalidInputError
-from core.media.probe import parse_loudness
-from core.media.run import run
-from core.media.speech import Mark, Sound, shape, write_wav
+from core.media.polish import polish
+from core.media.speech import Mark, shape, write_wav
 from core.ports import Voice, VoiceBrief
 
 WORDS_PER_MINUTE = 160  # at speed 1; the library's range of 80 to 450 holds speeds 0.5 to 2
 PITCH_RANGE = 62  # 50 is the library's, and sounds bored
-SPEEDS = (0.5, 2.0)
 _WORD, _END = 1, 5  # event types of the worker
 _TIMEOUT = 120.0  # seconds; ten minutes of speech take about one
-_SPOKEN_RMS = 10 ** (-20 / 20)  # level at which the compressor below expects speech
-_LOUDNESS = -16.0  # LUFS of a narration played on two loudspeakers
-_CEILING = 10 ** (-1.5 / 20)  # no sample above
-_POLISH = (
-    "highpass=f=70,lowpass=f=9500,"
-    "acompressor=threshold=-22dB:ratio=3:attack=5:release=90:makeup=3dB:knee=4,"
-    "aresample=48000,alimiter=limit=-3dB:level=0:latency=1,ebur128=dualmono=1:framelog=quiet"
-)
 
 # what a language code alone stands for, where the library's own order would surprise
 _DEFAULTS = {
@@ -49,10 +36,6 @@ _DEFAULTS = {
 }
 # listed by the library, but it lacks their dictionary, or cannot read the script people write them in
 _UNUSABLE = frozenset({"gmq/fo", "trk/kaa", "art/xex", "jpx/ja"})
-# a token is what stands between spaces; scripts written without spaces are timed by character
-_SPACELESS = "\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_TOKEN = re.compile(rf"[{_SPACELESS}][^\w\s]*|[^\s{_SPACELESS}]+")
-_JOINERS = "\u200c\u200d"  # invisible, but letters of Persian and of Indic scripts need them
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +81,7 @@ class EspeakVoice:
 
         Raises InvalidInputError (language, voice, speed) and EngineError (nothing in the text can be said).
         """
-        if not SPEEDS[0] <= brief.speed <= SPEEDS[1]:
-            raise InvalidInputError(f"The speed must be between {SPEEDS[0]} and {SPEEDS[1]}.", field="speed")
-        text = clean(brief.text)
-        if not any(c.isalnum() for c in text):
-            raise EngineError("There is nothing in this text that can be said aloud.", code="nothing_to_say")
+        text = sayable(brief.text, brief.speed)
         order = {
             "text": text,
             "voice": self.resolve(brief.language, brief.voice),
@@ -110,29 +89,10 @@ class EspeakVoice:
             "pitch_range": PITCH_RANGE,
         }
         answer, pcm = _ask(order)
-        sound = _polished(np.frombuffer(pcm, "<i2"), answer["rate"])
+        sound = polish(np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768), answer["rate"])
         shaped, words = shape(sound, _marks(text, answer["events"]), brief.lead, brief.tail)
         write_wav(out, shaped)
         return Voice(out, shaped.size // SAMPLES_PER_FRAME, words)
-
-
-def clean(text: str) -> str:
-    """What is spoken and shown: no emoji, no control or invisible characters, white space made plain.
-
-    A blank line stays one, since it is a pause.
-    """
-    plain = emoji.replace_emoji(unicodedata.normalize("NFC", text), " ")
-    kept = "".join(
-        c
-        for c in plain
-        if c.isspace() or c in _JOINERS or (unicodedata.category(c)[0] != "C" and not "\ufe00" <= c <= "\ufe0f")
-    )
-    return re.sub(r"\s+", lambda gap: "\n\n" if gap[0].count("\n") > 1 else " ", kept).strip()
-
-
-def tokens(text: str) -> list[str]:
-    """The words of a clean text, as captions show them one by one."""
-    return _TOKEN.findall(text)
 
 
 def _cased(code: str) -> str:
@@ -202,7 +162,7 @@ def _ask(order: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 def _marks(text: str, events: list[tuple[int, int, int]]) -> list[Mark]:
     """One mark per token: the first word event inside it. Numbers have several, dashes none."""
-    tokens = list(_TOKEN.finditer(text))
+    tokens = list(TOKEN.finditer(text))
     starts: dict[int, float] = {}
     token = 0
     for kind, position, milliseconds in events:
@@ -212,20 +172,3 @@ def _marks(text: str, events: list[tuple[int, int, int]]) -> list[Mark]:
             token += 1
         starts.setdefault(token, milliseconds / 1000)
     return [Mark(match[0], starts.get(i)) for i, match in enumerate(tokens)]
-
-
-def _polished(samples: np.ndarray[Any, np.dtype[np.int16]], rate: int) -> Sound:
-    """Even out, filter and resample to SAMPLE_RATE, at the wanted loudness. None of the filters shifts the sound."""
-    sound = samples.astype(np.float32) / 32768
-    loud = np.abs(sound) > 0.01
-    level = float(np.sqrt(np.mean(sound[loud] ** 2))) if loud.any() else 1.0
-    sound *= _SPOKEN_RMS / level
-    piped = {"f": "f32le", "ac": 1}
-    chain = ffmpeg.input("pipe:0", ar=rate, **piped).output("pipe:1", af=_POLISH, ar=SAMPLE_RATE, **piped)
-    done = run(chain.get_args(), feed=[sound.tobytes()], timeout=_TIMEOUT)
-    polished = np.frombuffer(done.stdout, "<f4")
-    peak = float(np.abs(polished).max(initial=0.0))
-    gain = 10 ** (
-        (_LOUDNESS - parse_loudness(done.log).integrated) / 20
-    )  # too short to measure: inf, so the peak rules
-    return np.asarray(polished * min(gain, _CEILING / max(peak, 1e-6)), np.float32)

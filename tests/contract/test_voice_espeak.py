@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from core.documents import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from core.engines.voice_espeak import EspeakVoice, clean
+from core.engines.narration import clean
+from core.engines.voice_espeak import EspeakVoice
 from core.errors import EngineError, InvalidInputError
 from core.media.probe import loudness
 from core.ports import Voice, VoiceBrief
