@@ -14,7 +14,7 @@ help: ## list the commands
 demo: .venv/ready ## a script in, a finished mp4 out, live progress shown
 	@$(RUN) make --script examples/volcano.txt --title "How volcanoes work" --out out/demo.mp4
 
-test: .venv/ready node-modules system-packages lint types unit ## all checks
+test: .venv/ready node-modules system-packages gpu-environment lint types unit gpu ## all checks
 
 setup: .venv/ready ## install everything, do nothing else
 
@@ -25,6 +25,10 @@ setup: .venv/ready ## install everything, do nothing else
 .PHONY: system-packages
 system-packages:
 	@scripts/system_packages.sh
+
+.PHONY: gpu-environment
+gpu-environment: .venv/ready
+	@scripts/gpu_environment.sh
 
 .PHONY: node-modules
 node-modules:
@@ -41,6 +45,11 @@ types:
 
 unit:
 	@$(BIN)/python -m pytest
+
+.PHONY: gpu
+gpu: gpu-environment ## the tests of the picture and voice models, in an environment of their own (no GPU is needed)
+	@if [ -e .venv-gpu/ready ]; then .venv-gpu/bin/python -m pytest tests/gpu; \
+	  else echo "The tests in tests/gpu were skipped: there is no .venv-gpu (see above)."; fi
 
 fuzz: .venv/ready ## look for new cases with the property tests, many at random
 	@HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m hypothesis --timeout 3600
@@ -89,4 +98,4 @@ lock: ## resolve the pinned packages anew (needs `uv`)
 	@sed -i '1i # made by `make lock`; every package by version and hash' requirements.lock
 
 clean: ## remove what was built (not the local system's data)
-	rm -rf .venv out build $(NODE_TESTS)/node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-gpu out build $(NODE_TESTS)/node_modules .mypy_cache .ruff_cache .pytest_cache
