@@ -138,7 +138,8 @@ class Video:
     due_at: str | None = None  # ISO time when somebody must look again
     handle: str = ""  # JSON: the renderer's call ids
     revision: int = 0
-    cost_usd: float = 0.0
+    cost_usd: float = 0.0  # all that was spent on it; never falls
+    costs: str = ""  # JSON: what each call spent, and on what (core.costs)
     final_file_id: str = ""
     combined_video_url: str = ""
     captions_url: str = ""  # WebVTT
@@ -191,6 +192,7 @@ class Scene:
     audio_url: str = ""
     code_url: str = ""
     duration_seconds: float = 0.0
+    cost_usd: float = 0.0  # all that was spent on it, as far as its renderers came to say it
     assets: str = "{}"  # JSON: kind -> asset id
     tries: int = 0
     error_message: str = ""

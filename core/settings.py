@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from core.errors import InvalidInputError
+from core.prices import Machine
 
 
 def _setting(env: str, default: Any, unit: str, meaning: str, *, secret: bool = False) -> Any:
@@ -50,7 +52,7 @@ class Settings:
     device: str = _setting(
         "SCENEWRIGHT_DEVICE", "", "name", "where models run: cuda or cpu; empty: cuda if there is one"
     )
-    renderer: str = _setting("SCENEWRIGHT_RENDERER", "http", "name", "which renderer gets the work: http or inline")
+    renderer: str = _setting("SCENEWRIGHT_RENDERER", "http", "name", "which renderer gets the work: http, inline or modal")
     render_url: str = _setting(
         "SCENEWRIGHT_RENDER_URL", "", "URL", "address of `scenewright worker`; empty: the file, then the settings row"
     )
@@ -67,6 +69,28 @@ class Settings:
     parallel_calls: int = _setting(
         "SCENEWRIGHT_PARALLEL_CALLS", 2, "calls", "how many render calls one video is spread over"
     )
+    render_machine: str = _setting(
+        "SCENEWRIGHT_RENDER_MACHINE", "", "GPU,cores,GiB", "what a call that makes scenes runs on; empty: costs nothing"
+    )
+    compose_machine: str = _setting(
+        "SCENEWRIGHT_COMPOSE_MACHINE",
+        "",
+        "GPU,cores,GiB",
+        "what a call that joins runs on; empty: costs nothing",
+    )
+    max_usd_per_video: float = _setting(
+        "SCENEWRIGHT_MAX_USD_PER_VIDEO", 0.0, "USD", "the most that one video may cost; 0: any amount"
+    )
+    max_usd_per_user_day: float = _setting(
+        "SCENEWRIGHT_MAX_USD_PER_USER_DAY", 0.0, "USD", "the most that one user may spend a day (UTC); 0: any amount"
+    )
+    # one GPU call per video is the cheapest; a second one costs $0.009 more and saves 33 of 99 s (6 scenes, A10)
+    modal_calls: int = _setting("SCENEWRIGHT_MODAL_CALLS", 1, "calls", "the same on Modal, where every call is a GPU")
+    modal_app: str = _setting("SCENEWRIGHT_MODAL_APP", "scenewright", "name", "the app that modal_app.py is deployed as")
+    modal_token_id: str = _setting("MODAL_TOKEN_ID", "", "id", "of the token that Modal's client shows")
+    modal_token_secret: str = _setting("MODAL_TOKEN_SECRET", "", "token", "its secret", secret=True)
+    modal_environment: str = _setting("MODAL_ENVIRONMENT", "", "name", "Modal's environment; empty: its default")
+    modal_server_url: str = _setting("MODAL_SERVER_URL", "", "URL", "Modal's API, when it is not Modal's own")
     scenes_max: int = _setting("SCENEWRIGHT_SCENES_MAX", 60, "scenes", "more scenes than this are refused")
     tries_max: int = _setting("SCENEWRIGHT_TRIES_MAX", 5, "hand-outs", "hand-outs before a video fails")
     beat_seconds: float = _setting("SCENEWRIGHT_BEAT_SECONDS", 10.0, "s", "how often a scene's holder says it lives")
@@ -141,6 +165,7 @@ class Settings:
         settings = cls(**values)
         settings.check_order()
         _ = settings.picture_names
+        settings.check_costs()
         return settings
 
     @property
@@ -159,6 +184,29 @@ class Settings:
                 field="SCENEWRIGHT_PICTURES",
             )
         return names
+
+    def machine_of(self, kind: str) -> Machine:
+        """What a job of this kind ("render" or "compose") runs on.
+
+        Raises:
+            InvalidInputError: the setting cannot be read.
+        """
+        if kind == "compose":
+            return Machine.parse(self.compose_machine, "SCENEWRIGHT_COMPOSE_MACHINE")
+        return Machine.parse(self.render_machine, "SCENEWRIGHT_RENDER_MACHINE")
+
+    def check_costs(self) -> None:
+        """Machines must be readable, and limits amounts.
+
+        Raises:
+            InvalidInputError: naming the variable.
+        """
+        for kind in ("render", "compose"):
+            self.machine_of(kind)
+        for f in fields(self):
+            if f.metadata["unit"] == "USD" and not 0 <= getattr(self, f.name) < math.inf:
+                name = f.metadata["env"]
+                raise InvalidInputError(f"{name} must be an amount from 0, not {getattr(self, f.name)}.", field=name)
 
     def check_order(self) -> None:
         """What waits must wait longer than what it waits for.

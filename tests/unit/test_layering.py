@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = {"errors", "status", "documents", "schema", "settings", "ports", "text", "identity", "deadlines"}
+WORDS = {"errors", "status", "documents", "schema", "settings", "ports", "text", "identity", "deadlines", "prices"}
 # steps, the lowest first: each may import words and those before it
 STEPS = [
     "cues",
