@@ -18,7 +18,7 @@ import ffmpeg
 from bench import peer
 from bench.figures import Figure, Topic
 from bench.machine import Cost, costed
-from bench.sample import Take, film_of, scene_inputs, seconds_of, take_of, write_music
+from bench.sample import Take, film_of, scene_inputs, sound_of, take_of, write_music
 from core.dispatch import spread
 from core.documents import CROSSFADE_FRAMES, FPS, Canvas
 from core.engines import clip_motion
@@ -26,7 +26,7 @@ from core.engines.cards import CardPictures
 from core.media.args import clip_output_args, raw_input_args
 from core.media.probe import frames as frames_of
 from core.media.run import run
-from core.ports import Engines
+from core.ports import Engines, SoundTrack
 from core.settings import Settings
 from core.wiring import build_engines
 
@@ -90,29 +90,39 @@ def _film(take: Take, path: Path) -> None:
     _engines().clip.film(take.shot, take.span, take.captions, path, _silent)
 
 
-def _fades(work: Work, suffix: str = ".mp4") -> Cost:
+def _fades(work: Work, suffix: str = ".mp4") -> None:
     """Film all fades, two at a time as the join does."""
     shots = [take.shot for take in work.takes]
 
     def fade(index: int) -> None:
         _engines().clip.fade(shots[index - 1], shots[index], CROSSFADE_FRAMES, work.fade(index, suffix))
 
-    def make() -> None:
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(fade, range(1, len(shots))))
-
-    return costed(make)[1]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(fade, range(1, len(shots))))
 
 
-def _join(work: Work) -> Cost:
+def _fades_and_sound(work: Work) -> tuple[SoundTrack, Cost]:
+    """Film the fades, and mix the sound beside them as the join does."""
+
+    def make() -> SoundTrack:
+        with ThreadPoolExecutor(1) as pool:
+            brief = sound_of(work.takes, work.music)
+            mixing = pool.submit(_engines().film.mix, brief, work.folder / "sound.mp4", _silent)
+            _fades(work)
+            return mixing.result()
+
+    return costed(make)
+
+
+def _join(work: Work, sound: SoundTrack) -> Cost:
     """Join the film."""
-    brief = film_of(work.takes, work.segments(), work.music)
-    return costed(lambda: _engines().film.join(brief, work.film, _silent))[1]
+    brief = film_of(work.takes, work.segments(), sound)
+    return costed(lambda: _engines().film.join(brief, work.film))[1]
 
 
-def _inspect(work: Work) -> Cost:
+def _inspect(work: Work, sound: SoundTrack) -> Cost:
     """Let the quality gate look at the film. Raises ValueError when it finds fault: then nothing was measured."""
-    brief = film_of(work.takes, work.segments(), work.music)
+    brief = film_of(work.takes, work.segments(), sound)
     findings, cost = costed(lambda: _engines().film.inspect(brief, work.film, _silent))
     wrong = [finding.sentence for finding in findings if not finding.ok]
     if wrong:
@@ -152,11 +162,12 @@ class Renderers:
         """Make the film; the cost of every stage, and of all of them together."""
         filmed = self._spread(partial(_clips, work), len(work.takes))
         first = self._pools[0]
+        sound, beside = first.submit(_fades_and_sound, work).result()
         stages = {
             "clips": Cost(max(c.wall for c in filmed), sum(c.cpu for c in filmed)),
-            "fades": first.submit(_fades, work).result(),
-            "join": first.submit(_join, work).result(),
-            "inspect": first.submit(_inspect, work).result(),
+            "fades and sound": beside,
+            "join": first.submit(_join, work, sound).result(),
+            "inspect": first.submit(_inspect, work, sound).result(),
         }
         whole = Cost(sum(c.wall for c in stages.values()), sum(c.cpu for c in stages.values()))
         return {"all": whole, **stages}
@@ -217,7 +228,7 @@ def measure(*, quick: bool) -> Topic:
     simpler: list[Cost] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         work = _prepare(Path(name), 2 if quick else 6)
-        brief = film_of(work.takes, work.segments(), work.music)
+        frames = sound_of(work.takes, work.music).frames
         plan = peer.write_plan(work.takes, CardPictures(), work.music, work.folder)
         renderers = Renderers(stack)
         renderers.raw(work)
@@ -227,20 +238,20 @@ def measure(*, quick: bool) -> Topic:
             if missing is None:
                 simpler.append(peer.make_film(plan, "simpler"))
                 same.append(peer.make_film(plan, "same"))
-        notes = [_stages_note(ours[-1], brief.frames)]
+        notes = [_stages_note(ours[-1], frames)]
         if missing is None:
             counted = frames_of(work.folder / "moviepy.mp4")
             notes.append(
-                f"MoviePy's film has {counted} of {brief.frames} frames. The same film: layers that move apart, float "
+                f"MoviePy's film has {counted} of {frames} frames. The same film: layers that move apart, float "
                 "and turn, the spoken word marked; the simpler one: a zoomed picture per scene, captions without marks."
             )
         else:
             notes.append(f"No comparison with MoviePy: {missing.reason}")
     return Topic(
         "compose",
-        f"{len(work.takes)} scenes, {seconds_of(brief):.1f} s of 1080x1920 at {FPS} frames per second: parallax, "
+        f"{len(work.takes)} scenes, {frames / FPS:.1f} s of 1080x1920 at {FPS} frames per second: parallax, "
         f"highlighted captions, voice and music; {_PROCESSES} processes; voices and cards made before, not counted.",
-        tuple(_figures(ours, alone, same, simpler, brief.frames)),
+        tuple(_figures(ours, alone, same, simpler, frames)),
         tuple(notes),
     )
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from core.combine import film_frames, starts_of
-from core.documents import FPS, SAMPLE_RATE, Options, Scene, Video
+from core.documents import SAMPLE_RATE, Options, Scene, Video
 from core.engines.storyboard_text import TextStoryboard
-from core.ports import FilmBrief, Shot, Sound, StoryboardBrief, Voice, VoiceEngine
+from core.ports import FilmBrief, Shot, Sound, SoundBrief, SoundTrack, StoryboardBrief, Voice, VoiceEngine
 from core.scene_inputs import SceneInputs, caption_text, inputs_of, span_of
 
 TITLE = "The water cycle"
@@ -70,15 +70,20 @@ def take_of(inputs: SceneInputs, engine: VoiceEngine, picture: Path, folder: Pat
     return Take(inputs, voice, shot, span, caption_text(inputs, voice.words, span))
 
 
-def film_of(takes: list[Take], segments: list[Path], music: Path) -> FilmBrief:
-    """How the takes are joined."""
+def sound_of(takes: list[Take], music: Path | None) -> SoundBrief:
+    """What the sound of the film is mixed from."""
     frames = [take.voice.frames for take in takes]
+    sounds = tuple(Sound(t.voice.path, start) for t, start in zip(takes, starts_of(frames), strict=True))
+    return SoundBrief(sounds, film_frames(frames), music)
+
+
+def film_of(takes: list[Take], segments: list[Path], sound: SoundTrack) -> FilmBrief:
+    """How the takes are joined."""
     return FilmBrief(
         canvas=takes[0].inputs.options.canvas,
         segments=tuple(segments),
-        sounds=tuple(Sound(t.voice.path, start) for t, start in zip(takes, starts_of(frames), strict=True)),
-        frames=film_frames(frames),
-        music=music,
+        sound=sound,
+        frames=film_frames([take.voice.frames for take in takes]),
         title=TITLE,
         language="en",
         captions=tuple(take.captions for take in takes if take.captions),
@@ -102,8 +107,3 @@ def write_music(path: Path, seconds: float = 20.0) -> None:
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes(samples.tobytes())
-
-
-def seconds_of(brief: FilmBrief) -> float:
-    """How long the film lasts."""
-    return brief.frames / FPS

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,20 @@ from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedEr
 from core.identity import digest
 from core.journal import EventKind, note
 from core.ladder import TRIES, completed_stage, substitutions, with_tries
-from core.ports import Engines, FilmBrief, Job, Look, Parts, Shot, Sound, Voice, Word
+from core.ports import (
+    Engines,
+    FilmBrief,
+    Job,
+    Look,
+    Parts,
+    Report,
+    Shot,
+    Sound,
+    SoundBrief,
+    SoundTrack,
+    Voice,
+    Word,
+)
 from core.progress import Reporter
 from core.scene_assets import shot_of
 from core.scene_inputs import SceneInputs, caption_text, inputs_of, picture_name, span_of, voice_of
@@ -30,7 +44,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_FETCHED, _FADED, _JOINED, _INSPECTED = 0.15, 0.40, 0.60, 0.90  # shares of combining when each is done
+_FETCHED, _JOINED, _INSPECTED = 0.12, 0.72, 0.92  # shares of combining when each is done
+_AT_ONCE = 4  # files fetched at a time: each is mostly waiting for storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +118,7 @@ def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: 
     scenes = parts.store.scenes(video.id)
     count = len(scenes)
     reporter.tell(0.0, f"Joining {count} scenes" if count > 1 else "Finishing the film")
-    takes = []
-    for scene in scenes:
-        takes.append(_fetch(parts, video, scene, folder))
-        reporter.check()
-        reporter.tell(_FETCHED * len(takes) / count)
+    takes = list(_fetched(parts, video, scenes, folder, reporter))
     tries = _Tries(parts, video, reporter)
     brief = _brief(parts, engines, video, takes, folder, tries)
     path, key = folder / "film.mp4", _film_key(engines, video, takes, brief)
@@ -115,7 +126,7 @@ def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: 
     if film is not None:
         assets.fetch(parts, film, path)
     else:
-        facts = tries.make("film", _FADED, lambda: _joined(engines, brief, path, reporter))
+        facts = tries.make("film", _JOINED, lambda: _joined(engines, brief, path, reporter))
         reporter.tell(_INSPECTED, "Keeping the film")
         reporter.check()
         facts = {**facts, "frames": brief.frames, **times.took(engines.film.id, begun)}
@@ -155,14 +166,15 @@ class _Tries:
 def _film_key(engines: Engines, video: Video, takes: Sequence[Take], brief: FilmBrief) -> str:
     return digest(
         "film", engines.film.id, engines.film.version, engines.clip.id, engines.clip.version,
-        [t.clip.sha256 for t in takes], [(s.start, s.path.name) for s in brief.sounds], brief.title, brief.language,
+        [t.clip.sha256 for t in takes], [t.voice.path.name for t in takes], brief.title, brief.language,
         video.parsed_options.music_file_id,
     )  # fmt: skip
 
 
 def _joined(engines: Engines, brief: FilmBrief, path: Path, reporter: Reporter) -> Mapping[str, object]:
     """Join and look at the result; returns its facts. Raises QualityError, EngineError."""
-    facts = engines.film.join(brief, path, _within(reporter, _FADED, _JOINED))
+    facts = engines.film.join(brief, path)
+    reporter.check()
     reporter.tell(_JOINED, "Checking the film: picture, sound, captions")
     findings = engines.film.inspect(brief, path, _within(reporter, _JOINED, _INSPECTED))
     wrong = [f for f in findings if not f.ok]
@@ -185,6 +197,19 @@ def _keep_companions(
     return {**urls, "thumbnail_url": assets.url_of(parts, thumbnail)}
 
 
+def _fetched(parts: Parts, video: Video, scenes: Sequence[Scene], folder: Path, reporter: Reporter) -> Iterator[Take]:
+    """The scenes with their files, in order."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            fetched = pool.map(lambda scene: _fetch(parts, video, scene, folder), scenes)
+            for number, take in enumerate(fetched, 1):
+                reporter.check()
+                reporter.tell(_FETCHED * number / len(scenes))
+                yield take
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def _fetch(parts: Parts, video: Video, scene: Scene, folder: Path) -> Take:
     inputs = inputs_of(video, scene)
     clip, voice, picture = (assets.of_scene(parts, scene, kind) for kind in ("clip", "voice", "picture"))
@@ -202,20 +227,24 @@ def _fetch(parts: Parts, video: Video, scene: Scene, folder: Path) -> Take:
 
 
 def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], folder: Path, tries: _Tries) -> FilmBrief:
-    """Bring the fades and put everything in order."""
-    segments, made = [takes[0].clip_path], [takes[0].clip]
-    for index, (path, fade) in enumerate(_fades(parts, engines, video, takes, folder, tries), start=1):
-        segments += [path, takes[index].clip_path]
-        made += [fade, takes[index].clip]
+    """Bring the fades and the sound, and put everything in order."""
+    shares = {"fades": 0.0, "sound": 0.0}
+
+    def tell(what: str, share: float) -> None:
+        shares[what] = share
         tries.reporter.check()
-        tries.reporter.tell(_FETCHED + (_FADED - _FETCHED) * index / (len(takes) - 1))
-    frames = [t.voice.frames for t in takes]
-    starts = starts_of(frames)
+        tries.reporter.tell(_FETCHED + (_JOINED - _FETCHED) * sum(shares.values()) / len(shares))
+
+    with ThreadPoolExecutor(1) as pool:
+        mixing = pool.submit(_sound, parts, engines, video, takes, folder, tries, partial(tell, "sound"))
+        segments, made = [takes[0].clip_path], [takes[0].clip]
+        for index, (path, fade) in enumerate(_fades(parts, engines, video, takes, folder, tries), start=1):
+            segments += [path, takes[index].clip_path]
+            made += [fade, takes[index].clip]
+            tell("fades", index / (len(takes) - 1))
+        sound = mixing.result()
+    starts = starts_of([t.voice.frames for t in takes])
     options = video.parsed_options
-    music = None
-    if options.music_file_id:
-        music = folder / "music"
-        parts.files.download(UPLOADS, options.music_file_id, music)
     burnt = [
         caption_text(t.inputs, t.voice.words, span_of(t.inputs.scene.scene_number, len(takes), t.voice.frames))
         for t in takes
@@ -224,9 +253,8 @@ def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], fold
         canvas=options.canvas,
         segments=tuple(segments),
         looks=_looks(made),
-        sounds=tuple(Sound(t.voice.path, s) for t, s in zip(takes, starts, strict=True)),
-        frames=film_frames(frames),
-        music=music,
+        sound=sound,
+        frames=film_frames([t.voice.frames for t in takes]),
         title=options.title or video.topic or takes[0].inputs.scene.title,
         language=options.language,
         captions=tuple(text for text in burnt if text),
@@ -234,6 +262,27 @@ def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], fold
         max_bytes=parts.files.max_bytes(FILMS),
         quiet=tuple(range(s, s + t.voice.frames) for t, s in zip(takes, starts, strict=True) if t.silent),
     )
+
+
+def _sound(
+    parts: Parts,
+    engines: Engines,
+    video: Video,
+    takes: Sequence[Take],
+    folder: Path,
+    tries: _Tries,
+    report: Report,
+) -> SoundTrack:
+    """Mix and encode the sound, in one thread beside the fades: an encoder of sound uses one processor."""
+    frames = [t.voice.frames for t in takes]
+    sounds = tuple(Sound(t.voice.path, start) for t, start in zip(takes, starts_of(frames), strict=True))
+    music = None
+    if video.parsed_options.music_file_id:
+        music = folder / "music"
+        parts.files.download(UPLOADS, video.parsed_options.music_file_id, music)
+    brief = SoundBrief(sounds, film_frames(frames), music)
+    path = folder / "sound.mp4"
+    return tries.make("sound", _FETCHED, lambda: engines.film.mix(brief, path, report))
 
 
 def _fades(

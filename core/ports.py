@@ -123,6 +123,28 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundBrief:
+    """Everything the sound of a film is mixed from."""
+
+    sounds: tuple[Sound, ...]
+    frames: int  # of the whole film
+    music: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class SoundTrack:
+    """The encoded sound of a film, and what was heard in it right after: stretches are (start, end) in seconds."""
+
+    path: Path  # of an mp4 that has nothing else
+    packets: str  # hash of the encoded frames: the film must hold the very same
+    samples: int  # per channel
+    loudness: float  # LUFS
+    true_peak: float  # dBTP
+    silent: tuple[tuple[float, float], ...] = ()
+    complaints: tuple[str, ...] = ()  # of the decoder
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What was seen in the picture of a segment when it was made; stretches are (start, end) in its own seconds."""
 
@@ -139,9 +161,8 @@ class FilmBrief:
 
     canvas: Canvas
     segments: tuple[Path, ...]  # clips and fades, stream-copied
-    sounds: tuple[Sound, ...]
+    sound: SoundTrack
     frames: int  # of the whole film
-    music: Path | None
     title: str
     language: str
     captions: tuple[str, ...] = ()  # the ASS text of each captioned clip, to be checked for overflow
@@ -170,8 +191,12 @@ class FilmEngine(Protocol):
         """Raise InvalidInputError, field music, when the file cannot be heard."""
         ...
 
-    def join(self, brief: FilmBrief, out: Path, report: Report) -> Mapping[str, Any]:
-        """Write the mp4 (faststart, BT.709 tags, -16 LUFS) to `out`, return facts. Raises EngineError."""
+    def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
+        """Encode the sound at -16 LUFS to `out`, and listen to it. Raises EngineError."""
+        ...
+
+    def join(self, brief: FilmBrief, out: Path) -> Mapping[str, Any]:
+        """Copy all into the mp4 (faststart, BT.709 tags) at `out`, return facts. Raises EngineError."""
         ...
 
     def thumbnail(self, brief: FilmBrief, film: Path, out: Path) -> None:

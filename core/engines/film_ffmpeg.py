@@ -1,10 +1,8 @@
-"""Joins a film by stream copy, encodes its sound once at the right loudness, and looks at the result."""
+"""Joins a film by stream copy, and looks at the result."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,19 +13,17 @@ import ffmpeg
 
 from core.documents import FPS, Canvas
 from core.engines.film_checks import BLACK_SECONDS, FROZEN_SECONDS, SILENT_SECONDS, findings, unreadable
+from core.engines.film_sound import hash_of, mix_sound
 from core.errors import EngineError
 from core.media import mix, probe
-from core.media.args import TIMESCALE, concat_list, film_audio_args
+from core.media.args import TIMESCALE, concat_list
 from core.media.caption_boxes import caption_boxes
 from core.media.run import run
-from core.ports import FilmBrief, Finding, Look, Report
+from core.ports import FilmBrief, Finding, Look, Report, SoundBrief, SoundTrack
 
 _THUMBNAIL_SIDE = 720  # px, the short side
 _GLIMPSE = 0.1  # seconds: so short a stretch of a segment may be a part of a longer one in the film
 _TOUCHING = 2.5 / FPS  # seconds between two stretches that are one: the detectors need a frame to begin and to end
-_TRIES = 3  # encodes of the sound until loudness and peak are right
-_MEASURED, _LEVEL_TOLERANCE = 0.25, 0.5  # share of the work; LU
-_FIRST_LIMIT = -2.5  # dBFS of samples before encoding: AAC and the space between samples add up to a decibel
 _LANGUAGES = {  # ISO 639-2 codes, all that MP4 has room for
     "ar": "ara", "bg": "bul", "bn": "ben", "ca": "cat", "cs": "ces", "cy": "cym", "da": "dan", "de": "deu", "el": "ell",
     "en": "eng", "es": "spa", "et": "est", "eu": "eus", "fa": "fas", "fi": "fin", "fr": "fra", "ga": "gle", "gu": "guj",
@@ -46,38 +42,28 @@ class FfmpegFilm:
     id = "ffmpeg"
     version = "1"
 
-    def join(self, brief: FilmBrief, out: Path, report: Report) -> Mapping[str, Any]:
-        """Write the film to `out`; the file appears whole or not at all.
+    def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
+        """Encode the sound at -16 LUFS to `out` and listen to it. Raises EngineError."""
+        return mix_sound(brief, out, report)
 
-        Two passes: the mix is measured, then encoded at the gain that brings it to -16 LUFS. The encoded sound is
-        measured again; when the limiter or the encoder moved it out of bounds, it is encoded anew with what was
-        learnt. Returns frames, seconds, bytes, loudness (LUFS), true_peak (dBTP). Raises EngineError.
+    def join(self, brief: FilmBrief, out: Path) -> Mapping[str, Any]:
+        """Copy pictures and sound into the film at `out`, which appears whole or not at all.
+
+        Returns frames, seconds, bytes, loudness (LUFS), true_peak (dBTP). Raises EngineError for a damaged segment.
         """
-        seconds = brief.frames / FPS
-        music_gain = mix.music_gain(brief.music, min(seconds, 300.0)) if brief.music else 0.0
-        gain, limit = mix.LOUDNESS - self._measure(brief, music_gain, _part_of(report, 0.0, _MEASURED)), _FIRST_LIMIT
         part = out.with_name(out.name + ".part")
         try:
-            for last in (attempt == _TRIES - 1 for attempt in range(_TRIES)):
-                self._encode(brief, music_gain, gain, limit, part, _part_of(report, _MEASURED, 0.95))
-                heard = probe.loudness(part)
-                off = mix.LOUDNESS - heard.integrated
-                over = heard.true_peak - mix.TRUE_PEAK
-                if last or (abs(off) <= _LEVEL_TOLERANCE and over <= 0):
-                    break
-                gain += off
-                limit -= over + 0.2 if over > 0 else 0.0
+            _copy(brief, part)
             size = part.stat().st_size
             part.replace(out)
         finally:
             part.unlink(missing_ok=True)
-        report(1.0)
         return {
             "frames": brief.frames,
-            "seconds": round(seconds, 3),
+            "seconds": round(brief.frames / FPS, 3),
             "bytes": size,
-            "loudness": heard.integrated,
-            "true_peak": heard.true_peak,
+            "loudness": brief.sound.loudness,
+            "true_peak": brief.sound.true_peak,
         }
 
     def check_music(self, path: Path) -> None:
@@ -103,8 +89,8 @@ class FfmpegFilm:
     def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
         """Check all a viewer would notice; one finding per check, good or bad.
 
-        When every segment was looked at as it was made, its pictures are not decoded again: they were copied. The
-        film's packets, its sound and the first picture of each segment are still read. Else all is decoded once.
+        When every segment was looked at as it was made, nothing is decoded again: pictures and sound were copied. The
+        film's packets and the first picture of each segment are still read. Else all is decoded once.
         """
         header = probe.streams(film)
         if header.video is None or header.audio is None:
@@ -131,48 +117,35 @@ class FfmpegFilm:
             frozen_seconds=_GLIMPSE,
         )
         black, frozen = (tuple((s.start, s.end) for s in found) for found in (seen.black, seen.frozen))
-        return Look(seen.frames, _hash(probe.packets(segment)), black, frozen, seen.complaints)
+        return Look(seen.frames, hash_of(probe.packets(segment)[0]), black, frozen, seen.complaints)
 
-    def _measure(self, brief: FilmBrief, music_gain: float, report: Report) -> float:
-        """Loudness of the mix before any gain, LUFS. Raises EngineError when there is nothing to hear."""
-        stream = mix.mixed_stream(brief.frames, brief.music, music_gain).filter("ebur128", framelog="quiet")
-        args = stream.output("-", f="null").get_args()
-        measured = probe.parse_loudness(run(args, feed=mix.narration(brief.sounds, brief.frames, report)).log)
-        if math.isinf(measured.integrated):
-            raise EngineError("The narrations of this film are silent.", code="silent_film")
-        return measured.integrated
 
-    def _encode(
-        self, brief: FilmBrief, music_gain: float, gain: float, limit: float, out: Path, report: Report
-    ) -> None:
-        """Copy the segments' pictures and encode the sound beside them. Raises EngineError for a damaged segment."""
-        sound = mix.at_level(mix.mixed_stream(brief.frames, brief.music, music_gain), gain, limit)
-        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-            listed = Path(folder) / "segments.ffconcat"
-            listed.write_text(concat_list([str(path.resolve()) for path in brief.segments]), encoding="utf-8")
-            pictures = ffmpeg.input(str(listed), f="concat", safe=0).video
-            output = ffmpeg.output(
-                pictures,
-                sound,
-                str(out),
-                f="mp4",
-                vcodec="copy",
-                **film_audio_args(),
-                movflags="+faststart",
-                video_track_timescale=15_360,
-                map_metadata=-1,
-                **{
-                    "metadata:g:0": f"title={' '.join(brief.title.split())[:200]}",
-                    "metadata:s:a:0": f"language={_LANGUAGES.get(brief.language.lower().split('-')[0], 'und')}",
-                },
-            )
-            done = run(output.get_args(), feed=mix.narration(brief.sounds, brief.frames, report))
-        copied = probe.last_number(done.log, r"frame= *(\d+)")
-        if copied != brief.frames:  # a segment that cannot be read is skipped without a complaint
-            raise EngineError(
-                f"The clips have {copied} frames together instead of {brief.frames}: one is damaged or too short.",
-                code="bad_segment",
-            )
+def _copy(brief: FilmBrief, out: Path) -> None:
+    """Put the segments one behind the other, and the sound beside them."""
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        listed = Path(folder) / "segments.ffconcat"
+        listed.write_text(concat_list([str(path.resolve()) for path in brief.segments]), encoding="utf-8")
+        output = ffmpeg.output(
+            ffmpeg.input(str(listed), f="concat", safe=0).video,
+            ffmpeg.input(str(brief.sound.path)).audio,
+            str(out),
+            f="mp4",
+            c="copy",
+            movflags="+faststart",
+            video_track_timescale=15_360,
+            map_metadata=-1,
+            **{
+                "metadata:g:0": f"title={' '.join(brief.title.split())[:200]}",
+                "metadata:s:a:0": f"language={_LANGUAGES.get(brief.language.lower().split('-')[0], 'und')}",
+            },
+        )
+        done = run(output.get_args())
+    copied = probe.last_number(done.log, r"frame= *(\d+)")
+    if copied != brief.frames:  # a segment that cannot be read is skipped without a complaint
+        raise EngineError(
+            f"The clips have {copied} frames together instead of {brief.frames}: one is damaged or too short.",
+            code="bad_segment",
+        )
 
 
 def _picture_share(canvas: Canvas) -> float:
@@ -194,33 +167,32 @@ def _decoded(brief: FilmBrief, film: Path, report: Report) -> probe.Decoded:
 
 
 def _skimmed(brief: FilmBrief, film: Path) -> probe.Decoded:
-    """What decoding the whole film would show, out of the looks at its segments and what only the film can tell."""
-    read = probe.skim(film, rate=FPS, ticks=TIMESCALE, silent_seconds=SILENT_SECONDS)
+    """What decoding the whole film would show, out of what was seen and heard before and what it alone can tell."""
+    read, sound = probe.skim(film, rate=FPS, ticks=TIMESCALE), brief.sound
     said = [complaint for look in brief.looks for complaint in look.complaints]
     return probe.Decoded(
-        frames=len(read.packets),
+        frames=len(read.pictures),
         irregular=read.irregular,
-        samples=read.samples,
-        loudness=read.loudness,
+        samples=sound.samples,
+        loudness=probe.Loudness(sound.loudness, sound.true_peak),
         black=in_film(brief.looks, [look.black for look in brief.looks]),
         frozen=in_film(brief.looks, [look.frozen for look in brief.looks]),
-        silent=read.silent,
-        complaints=(*said, *_changed(brief, read), *read.complaints),
+        silent=tuple(probe.Stretch(start, end) for start, end in sound.silent),
+        complaints=(*said, *sound.complaints, *_changed(brief, read), *read.complaints),
     )
 
 
 def _changed(brief: FilmBrief, read: probe.Skimmed) -> list[str]:
-    """A complaint for each segment whose pictures in the film are not those that were looked at."""
+    """A complaint for each segment, and for the sound, that is not in the film as it was looked at or listened to."""
     starts = itertools.accumulate((look.frames for look in brief.looks), initial=0)
-    return [
+    wrong = [
         f"segment {number} is invalid: its pictures are not those that were made"
         for number, (start, look) in enumerate(zip(starts, brief.looks, strict=False), 1)
-        if _hash(read.packets[start : start + look.frames]) != look.packets
+        if hash_of(read.pictures[start : start + look.frames]) != look.packets
     ]
-
-
-def _hash(packets: Sequence[probe.Packet]) -> str:
-    return hashlib.sha256("\n".join(packet.sum for packet in packets).encode()).hexdigest()
+    if hash_of(read.sounds) != brief.sound.packets:
+        wrong.append("the sound is invalid: it is not what was made")
+    return wrong
 
 
 def in_film(looks: Sequence[Look], found: Sequence[Sequence[tuple[float, float]]]) -> tuple[probe.Stretch, ...]:
@@ -238,8 +210,3 @@ def in_film(looks: Sequence[Look], found: Sequence[Sequence[tuple[float, float]]
             merged.append(here)
         at += look.frames
     return tuple(merged)
-
-
-def _part_of(report: Report, low: float, high: float) -> Report:
-    """A report for a part of the whole work."""
-    return lambda share: report(low + (high - low) * share)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,10 +158,18 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Skimmed:
-    """What a film shows without its pictures being decoded, but for the first of each segment."""
+    """What a film shows without its being decoded, but for the first picture of each segment."""
 
-    packets: tuple[Packet, ...]
+    pictures: tuple[Packet, ...]
+    sounds: tuple[Packet, ...]
     irregular: int  # frames that do not stand where a constant rate puts them
+    complaints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listened:
+    """What decoding the sound of a file told."""
+
     samples: int  # per channel
     loudness: Loudness
     silent: tuple[Stretch, ...]
@@ -169,7 +178,7 @@ class Skimmed:
 
 def pictures(path: Path, *, rate: int, picture_share: float, black_seconds: float, frozen_seconds: float) -> Pictures:
     """Decode the pictures of a file once and measure them; the arguments are those of `decode`."""
-    source = ffmpeg.input(str(path), threads=1, skip_loop_filter="all")
+    source = ffmpeg.input(str(path), threads=2, skip_loop_filter="all")
     looked = _looked_at(source.video, picture_share, black_seconds, frozen_seconds)
     log = run(looked.output("-", f="null", fps_mode="cfr", r=rate).get_args()).log
     count = last_number(log, r"frame= *(\d+)")
@@ -177,38 +186,45 @@ def pictures(path: Path, *, rate: int, picture_share: float, black_seconds: floa
     return Pictures(count, black, frozen, _complaints(log))
 
 
-def packets(path: Path) -> tuple[Packet, ...]:
-    """The encoded frames of a file's H.264 pictures. Raises EngineError when it cannot be read.
+def packets(path: Path) -> tuple[tuple[Packet, ...], tuple[Packet, ...]]:
+    """The encoded frames of a file's H.264 pictures and of its sound. Raises EngineError when it cannot be read.
 
     The decoder's parameters (units 7 and 8 of ITU-T H.264) are left out: joining puts them before key frames.
     """
-    bare = ["-map", "0:v:0", "-c", "copy", "-bsf:v", "filter_units=remove_types=7-8"]
-    text = run(["-i", str(path), *bare, "-f", "framecrc", "-"]).stdout.decode()
-    fields = ([field.strip() for field in line.split(",")] for line in text.splitlines() if line[:1] not in ("", "#"))
-    # stream, decoded at, shown at, lasts, bytes, check sum, side data
-    return tuple(Packet(int(f[2]), f"{f[4]} {f[5]}") for f in fields)
+    bare = ["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", "filter_units=remove_types=7-8"]
+    lines = run(["-i", str(path), *bare, "-f", "framecrc", "-"]).stdout.decode().splitlines()
+    kinds = dict(re.findall(r"^#media_type (\d): (\w+)", "\n".join(lines[:40]), re.M))
+    found: dict[str, list[Packet]] = {"video": [], "audio": []}
+    for line in lines:
+        if line[:1] not in ("", "#"):
+            # stream, decoded at, shown at, lasts, bytes, check sum, side data
+            f = [field.strip() for field in line.split(",")]
+            found[kinds[f[0]]].append(Packet(int(f[2]), f"{f[4]} {f[5]}"))
+    return tuple(found["video"]), tuple(found["audio"])
 
 
-def skim(path: Path, *, rate: int, ticks: int, silent_seconds: float) -> Skimmed:
-    """Read a film's packets, decode its sound whole and only the key frames of its pictures.
+def skim(path: Path, *, rate: int, ticks: int) -> Skimmed:
+    """Read a film's packets and decode only the key frames of its pictures.
 
     rate: frames per second it should have, everywhere. ticks: of its video track, per second.
-    silent_seconds: the shortest silence that is reported.
     """
-    read = packets(path)
-    times = sorted(packet.at for packet in read)
+    source = ffmpeg.input(str(path), threads=2, skip_frame="nokey")
+    args = source.video.output("-", f="null", fps_mode="passthrough").get_args()
+    with ThreadPoolExecutor(1) as pool:
+        decoding = pool.submit(run, args)
+        pictures, sounds = packets(path)
+        log = decoding.result().log
+    times = sorted(packet.at for packet in pictures)
     irregular = sum(at - times[0] != number * ticks // rate for number, at in enumerate(times))
-    source = ffmpeg.input(str(path), skip_frame="nokey")
-    args = ffmpeg.output(source.video, _heard(source.audio, silent_seconds), "-", f="null", fps_mode="passthrough")
-    log = run(args.get_args()).log
-    return Skimmed(
-        packets=read,
-        irregular=irregular,
-        samples=last_number(log, r"Number of samples: (\d+)"),
-        loudness=parse_loudness(log),
-        silent=_silences(log, len(times) / rate),
-        complaints=_complaints(log),
-    )
+    return Skimmed(pictures, sounds, irregular, _complaints(log))
+
+
+def listen(path: Path, *, sample_rate: int, silent_seconds: float) -> Listened:
+    """Decode the sound of a file; silent_seconds: the shortest silence that is reported. Raises EngineError."""
+    heard = _heard(ffmpeg.input(str(path)).audio, silent_seconds)
+    log = run(heard.output("-", f="null").get_args()).log
+    samples = last_number(log, r"Number of samples: (\d+)")
+    return Listened(samples, parse_loudness(log), _silences(log, samples / sample_rate), _complaints(log))
 
 
 def decode(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 import numpy as np
@@ -22,7 +23,7 @@ from core.media.args import clip_output_args
 from core.media.caption_boxes import FONTS, caption_boxes
 from core.media.run import ffmpeg_path, run
 from core.media.speech import write_wav
-from core.ports import FilmBrief, Finding, Sound, VoiceBrief, Word
+from core.ports import FilmBrief, Finding, Sound, SoundBrief, VoiceBrief, Word
 
 CANVAS = Canvas.of("9:16", 360)
 ENGINE = FfmpegFilm()
@@ -34,6 +35,7 @@ MOVING = f"testsrc2=s={CANVAS.width}x{CANVAS.height}:r={FPS},hue=s=0"  # grey: c
 class Made:
     """A good film and everything it was made from."""
 
+    sound: SoundBrief
     brief: FilmBrief
     film: Path
     facts: dict[str, object]
@@ -70,21 +72,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         words += [Word(w.text, w.start + at / FPS, w.end + at / FPS) for w in voice.words]
         sounds.append(Sound(voice.path, at))
         at += voice.frames - CROSSFADE_FRAMES
+    shares: list[float] = []
+    sound = SoundBrief(tuple(sounds), at + CROSSFADE_FRAMES, None)
     film_brief = FilmBrief(
         canvas=CANVAS,
         segments=tuple(segments),
-        sounds=tuple(sounds),
-        frames=at + CROSSFADE_FRAMES,
-        music=None,
+        sound=ENGINE.mix(sound, folder / "sound.mp4", shares.append),
+        frames=sound.frames,
         title='The "dance"; of {bees}\n= 100 %',
         language="en-US",
         captions=tuple(burnt),
         max_bytes=50_000_000,
     )
-    shares: list[float] = []
     film = folder / "film.mp4"
-    facts = dict(ENGINE.join(film_brief, film, shares.append))
-    return Made(film_brief, film, facts, words, shares)
+    facts = dict(ENGINE.join(film_brief, film))
+    return Made(sound, film_brief, film, facts, words, shares)
 
 
 def sound_of(film: Path) -> np.ndarray:
@@ -104,6 +106,14 @@ def failed(brief: FilmBrief, film: Path) -> dict[str, str]:
     """The sentences of the checks that failed."""
     findings = ENGINE.inspect(brief, film, lambda share: None)
     return {finding.check: finding.sentence for finding in findings if not finding.ok}
+
+
+def with_sound(made: Made, folder: Path, **changes: Any) -> tuple[FilmBrief, Path]:
+    """The film with another sound."""
+    sound = ENGINE.mix(replace(made.sound, **changes), folder / "sound.mp4", lambda share: None)
+    brief = replace(made.brief, sound=sound)
+    ENGINE.join(brief, folder / "film.mp4")
+    return brief, folder / "film.mp4"
 
 
 def looked(brief: FilmBrief) -> FilmBrief:
@@ -139,7 +149,7 @@ def test_a_film_is_as_loud_as_promised_after_encoding(made: Made) -> None:
 
 def test_every_narration_lies_on_its_sample(made: Made) -> None:
     film = sound_of(made.film)[:, 0]
-    for sound in made.brief.sounds:
+    for sound in made.sound.sounds:
         said = np.frombuffer(sound.path.read_bytes()[44:], "<i2") / 32768
         start = sound.start * SAMPLES_PER_FRAME + round(0.7 * SAMPLE_RATE)
         piece = said[round(0.7 * SAMPLE_RATE) : round(1.9 * SAMPLE_RATE)]
@@ -157,19 +167,19 @@ def test_a_film_says_its_title_and_language_and_starts_while_it_loads(made: Made
     assert header.index(b"moov") < header.index(b"mdat")
 
 
-def test_joining_tells_how_far_it_is_and_never_goes_back(made: Made) -> None:
+def test_mixing_tells_how_far_it_is_and_never_goes_back(made: Made) -> None:
     assert made.shares == sorted(made.shares)
     assert made.shares[-1] == 1.0
     assert len(made.shares) > 4
 
 
-def test_a_join_that_is_stopped_leaves_nothing_behind(made: Made, tmp_path: Path) -> None:
+def test_a_mix_that_is_stopped_leaves_nothing_behind(made: Made, tmp_path: Path) -> None:
     def stop(share: float) -> None:
         if share > 0.3:
             raise StoppedError("The video was cancelled.")
 
     with pytest.raises(StoppedError):
-        ENGINE.join(made.brief, tmp_path / "film.mp4", stop)
+        ENGINE.mix(made.sound, tmp_path / "sound.mp4", stop)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -180,7 +190,7 @@ def test_a_segment_that_is_no_video_is_an_error_and_leaves_nothing_behind(made: 
     out = tmp_path / "out" / "film.mp4"
     out.parent.mkdir()
     with pytest.raises(EngineError, match="one is damaged") as caught:
-        ENGINE.join(brief, out, lambda share: None)
+        ENGINE.join(brief, out)
     assert caught.value.code == "bad_segment"
     assert list(out.parent.iterdir()) == []
 
@@ -189,7 +199,7 @@ def test_a_silent_film_is_an_error(made: Made, tmp_path: Path) -> None:
     silent = tmp_path / "silent.wav"
     write_wav(silent, np.zeros(SAMPLE_RATE * 2, np.float32))
     with pytest.raises(EngineError) as caught:
-        ENGINE.join(replace(made.brief, sounds=(Sound(silent, 0),)), tmp_path / "film.mp4", lambda share: None)
+        with_sound(made, tmp_path, sounds=(Sound(silent, 0),))
     assert caught.value.code == "silent_film"
 
 
@@ -200,8 +210,7 @@ def test_a_narration_full_of_peaks_is_brought_to_the_same_loudness(made: Made, t
     sound[:: SAMPLE_RATE // 3] = 0.9
     path = tmp_path / "peaks.wav"
     write_wav(path, np.clip(sound, -1, 1))
-    film = tmp_path / "film.mp4"
-    ENGINE.join(replace(made.brief, sounds=(Sound(path, 0),)), film, lambda share: None)
+    _, film = with_sound(made, tmp_path, sounds=(Sound(path, 0),))
     heard = probe.loudness(film)
     assert heard.integrated == pytest.approx(-16, abs=1)
     assert heard.true_peak <= -1.5
@@ -235,7 +244,7 @@ def tone(path: Path, seconds: float, *options: str) -> Path:
 def test_music_is_looped_faded_and_steps_back_under_the_voice(made: Made, tmp_path: Path) -> None:
     music = tone(tmp_path / "short.wav", 1.7)
     film = tmp_path / "film.mp4"
-    ENGINE.join(replace(made.brief, music=music), film, lambda share: None)
+    _, film = with_sound(made, tmp_path, music=music)
     assert failed(made.brief, film) == {}
     sound = sound_of(film)[:, 0]
 
@@ -245,7 +254,7 @@ def test_music_is_looped_faded_and_steps_back_under_the_voice(made: Made, tmp_pa
         return float(20 * np.log10(spectrum[740:761].max() + 1e-9))
 
     length = made.brief.frames / FPS
-    second = made.brief.sounds[1].start / FPS  # the second scene begins with the silence between two words
+    second = made.sound.sounds[1].start / FPS  # the second scene begins with the silence between two words
     said = [level((w.start + w.end) / 2 - 0.025) for w in made.words if w.start > 1.2 and w.end < second]
     gap = level(next(w for w in made.words if w.start > second).start - 0.08)
     assert gap - np.median(said) > 3, "it comes back when nobody speaks"
@@ -332,7 +341,7 @@ def test_pictures_that_are_not_those_that_were_looked_at_fail(made: Made, tmp_pa
     brief = looked(made.brief)
     other = clip(MOVING.replace("testsrc2", "testsrc"), brief.looks[1].frames, tmp_path / "other.mp4")
     swapped = replace(brief, segments=(brief.segments[0], other, *brief.segments[2:]))
-    ENGINE.join(swapped, tmp_path / "film.mp4", lambda share: None)
+    ENGINE.join(swapped, tmp_path / "film.mp4")
     assert "segment 2" in failed(brief, tmp_path / "film.mp4")["streams"]
 
 
@@ -406,7 +415,7 @@ def test_a_black_or_frozen_stretch_fails_though_captions_move_over_it(
     rest = clip(MOVING, made.brief.frames - frames, tmp_path / "rest.mp4")
     brief = replace(made.brief, segments=(still, rest))
     film = tmp_path / "film.mp4"
-    ENGINE.join(brief, film, lambda share: None)
+    ENGINE.join(brief, film)
     wrong = failed(brief, film)
     assert set(wrong) == {check}
     assert "At 0.0-" in wrong[check]
@@ -419,15 +428,15 @@ def test_a_picture_that_stands_still_over_two_segments_fails(made: Made, tmp_pat
     ]
     rest = clip(MOVING, made.brief.frames - 100, tmp_path / "rest.mp4")
     brief = looked(replace(made.brief, segments=(*still, rest)))
-    ENGINE.join(brief, tmp_path / "film.mp4", lambda share: None)
+    ENGINE.join(brief, tmp_path / "film.mp4")
     assert "At 0.0-3.3 s" in failed(brief, tmp_path / "film.mp4")["frozen"]
 
 
 def test_dead_air_fails(made: Made, tmp_path: Path) -> None:
-    late = replace(made.brief.sounds[1], start=made.brief.sounds[1].start + 40)
-    brief = replace(made.brief, sounds=(made.brief.sounds[0], late))
-    ENGINE.join(brief, tmp_path / "film.mp4", lambda share: None)
-    assert set(failed(brief, tmp_path / "film.mp4")) == {"silence"}
+    late = replace(made.sound.sounds[1], start=made.sound.sounds[1].start + 40)
+    brief, film = with_sound(made, tmp_path, sounds=(made.sound.sounds[0], late))
+    assert set(failed(brief, film)) == {"silence"}
+    assert set(failed(looked(brief), film)) == {"silence"}
 
 
 def test_a_film_that_is_too_quiet_or_too_loud_fails(made: Made, tmp_path: Path) -> None:
@@ -448,6 +457,14 @@ def test_a_film_over_the_size_limit_fails(made: Made) -> None:
     wrong = failed(replace(made.brief, max_bytes=100_000), made.film)
     assert set(wrong) == {"size"}
     assert "0.1 MB" in wrong["size"]
+
+
+def test_a_sound_that_is_not_the_one_that_was_listened_to_is_noticed_without_decoding_it(
+    made: Made, tmp_path: Path
+) -> None:
+    quiet = changed(made, tmp_path / "a.mp4", "-c:v", "copy", "-af", "volume=-1dB")
+    assert failed(made.brief, quiet) == {}
+    assert "the sound is invalid" in failed(looked(made.brief), quiet)["streams"]
 
 
 @pytest.mark.parametrize("aspect", ["9:16", "16:9", "1:1"])

@@ -8,7 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from core.documents import Canvas
-from core.ports import Engines, FilmBrief, Finding, Look, PictureBrief, Report, Shot, Voice, VoiceBrief, Word
+from core.ports import (
+    Engines,
+    FilmBrief,
+    Finding,
+    Look,
+    PictureBrief,
+    Report,
+    Shot,
+    SoundBrief,
+    SoundTrack,
+    Voice,
+    VoiceBrief,
+    Word,
+)
 from tests.simulation.scheduler import Scheduler
 
 Making = Callable[[str, str], None]  # (kind, what) of each asset that an engine begins to make
@@ -74,11 +87,16 @@ class Films(_Maker):
     def check_music(self, path: Path) -> None:
         """Any music will do."""
 
-    def join(self, brief: FilmBrief, out: Path, report: Report) -> Mapping[str, Any]:
+    def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
+        """Write nothing of its own."""
+        report(0.5)
+        out.write_text("")
+        return SoundTrack(out, "", brief.frames, -16.0, -3.0)
+
+    def join(self, brief: FilmBrief, out: Path) -> Mapping[str, Any]:
         """Write one segment after the other."""
         text = "".join(segment.read_text() for segment in brief.segments)
         self._work("film", text)
-        report(0.5)
         out.write_text(text)
         return {}
 
