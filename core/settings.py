@@ -52,7 +52,7 @@ class Settings:
     device: str = _setting(
         "SCENEWRIGHT_DEVICE", "", "name", "where models run: cuda or cpu; empty: cuda if there is one"
     )
-    renderer: str = _setting("SCENEWRIGHT_RENDERER", "http", "name", "which renderer gets the work: http, inline or modal")
+    renderer: str = _setting("SCENEWRIGHT_RENDERER", "http", "name", "who gets the work: http, inline or modal")
     render_url: str = _setting(
         "SCENEWRIGHT_RENDER_URL", "", "URL", "address of `scenewright worker`; empty: the file, then the settings row"
     )
@@ -85,8 +85,8 @@ class Settings:
         "SCENEWRIGHT_MAX_USD_PER_USER_DAY", 0.0, "USD", "the most that one user may spend a day (UTC); 0: any amount"
     )
     # one GPU call per video is the cheapest; a second one costs $0.009 more and saves 33 of 99 s (6 scenes, A10)
-    modal_calls: int = _setting("SCENEWRIGHT_MODAL_CALLS", 1, "calls", "the same on Modal, where every call is a GPU")
-    modal_app: str = _setting("SCENEWRIGHT_MODAL_APP", "scenewright", "name", "the app that modal_app.py is deployed as")
+    modal_calls: int = _setting("SCENEWRIGHT_MODAL_CALLS", 1, "calls", "the same on Modal, where each has a GPU")
+    modal_app: str = _setting("SCENEWRIGHT_MODAL_APP", "scenewright", "name", "the app of modal_app.py")
     modal_token_id: str = _setting("MODAL_TOKEN_ID", "", "id", "of the token that Modal's client shows")
     modal_token_secret: str = _setting("MODAL_TOKEN_SECRET", "", "token", "its secret", secret=True)
     modal_environment: str = _setting("MODAL_ENVIRONMENT", "", "name", "Modal's environment; empty: its default")

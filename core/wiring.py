@@ -10,6 +10,7 @@ from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
 from core.adapters.http_dispatch import HttpDispatcher
 from core.adapters.inline_dispatch import InlineDispatcher
+from core.adapters.modal_dispatch import ModalDispatcher
 from core.engines.cards_palettes import PALETTES
 from core.engines.languages import speaks
 from core.engines.storyboard_text import TextStoryboard
@@ -51,9 +52,12 @@ def build_parts(settings: Settings) -> Parts:
         dispatcher = HttpDispatcher(settings, store.setting)
     elif settings.renderer == "inline":
         dispatcher = InlineDispatcher(settings.parallel_calls)
+    elif settings.renderer == "modal":
+        dispatcher = ModalDispatcher(settings)
     else:
         raise InvalidInputError(
-            f"SCENEWRIGHT_RENDERER must be http or inline, not {settings.renderer!r}.", field="SCENEWRIGHT_RENDERER"
+            f"SCENEWRIGHT_RENDERER must be http, inline or modal, not {settings.renderer!r}.",
+            field="SCENEWRIGHT_RENDERER",
         )
     parts = Parts(
         store=store,
@@ -105,6 +109,22 @@ def build_engines(settings: Settings) -> Engines:
         title_card=TitleCard(),
         silence=Silence(),
     )
+
+
+def place(engines: Engines, device: str) -> None:
+    """Move the models among the makers, those that can be moved, to a device.
+
+    Args:
+        engines: as they were built.
+        device: "cuda" or "cpu"; empty: cuda if there is one.
+    """
+    models = [e for e in (engines.voice, *engines.pictures.values()) if hasattr(e, "to")]
+    if models and not device:
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    for model in models:
+        model.to(device)
 
 
 def run_job(parts: Parts, engines: Engines, job: Job) -> None:

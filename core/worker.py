@@ -23,7 +23,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from core import logs
-from core.errors import InvalidInputError, ScenewrightError, of_system
+from core.errors import InvalidInputError, ScenewrightError
+from core.job import read_job
 from core.media.heap import share_one_arena
 from core.ports import Job
 from core.settings import Settings
@@ -77,44 +78,15 @@ def _serve_jobs(settings: Settings, pipe: Connection, lifeline: Connection) -> N
 
     threading.Thread(target=watch, daemon=True).start()
     logs.set_up(settings.log_level)
-    from core.wiring import build_engines, build_parts, run_job
+    from core.job import do
+    from core.wiring import build_engines, build_parts
 
     parts, engines = build_parts(settings), build_engines(settings)
     pipe.send(None)  # ready
     while True:
         job: Job = pipe.recv()
-        logs.works_on(job)
-        error = ""
-        try:
-            run_job(parts, engines, job)
-        except ScenewrightError as failure:
-            error = failure.sentence
-        except Exception as failure:
-            log.exception("a %s job broke", job.kind, extra={"action": "broke"})
-            told = _explained(failure)
-            error = told.sentence
-            _fail_video(parts, job, told)
-        logs.works_on(None)
-        pipe.send(error)
-
-
-def _explained(failure: Exception) -> ScenewrightError:
-    """A sentence for what nobody below has explained: the machine's refusals, and mistakes of ours."""
-    if isinstance(failure, (OSError, MemoryError)):
-        return of_system(failure)
-    return ScenewrightError(f"The renderer broke ({type(failure).__name__}); its log says more.", code="renderer_broke")
-
-
-def _fail_video(parts: Any, job: Job, told: ScenewrightError) -> None:
-    """End the video with that sentence, not in silence; what may pass is left to the sweep."""
-    from core.dispatch import fail
-
-    if told.retryable:
-        return
-    with contextlib.suppress(ScenewrightError):
-        video = parts.store.get_video(job.video_id)
-        if video.attempt == job.attempt:
-            fail(parts, video, told.code, told.sentence)
+        failure = do(parts, engines, job)
+        pipe.send(failure.sentence if failure else "")
 
 
 @dataclass
@@ -242,27 +214,6 @@ def kill_group(pid: int | None) -> None:
         os.killpg(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-
-
-def read_job(body: object) -> Job:
-    """A job out of a request's JSON.
-
-    Raises:
-        InvalidInputError: naming the field.
-    """
-    if not isinstance(body, dict):
-        raise InvalidInputError("The body must be a JSON object.", field="body")
-    kind, video_id, attempt = body.get("kind"), body.get("video_id"), body.get("attempt")
-    scenes = body.get("scenes", [])
-    if kind not in ("render", "compose"):
-        raise InvalidInputError("`kind` must be render or compose.", field="kind")
-    if not isinstance(video_id, str) or not 0 < len(video_id) <= 36:
-        raise InvalidInputError("`video_id` must be an id.", field="video_id")
-    if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 0:
-        raise InvalidInputError("`attempt` must be a number from 0.", field="attempt")
-    if not isinstance(scenes, list) or not all(type(n) is int and n > 0 for n in scenes):
-        raise InvalidInputError("`scenes` must be a list of scene numbers.", field="scenes")
-    return Job(kind, video_id, attempt, tuple(scenes))
 
 
 def build_app(settings: Settings, sweep_once: Callable[[], object] | None = None) -> Starlette:

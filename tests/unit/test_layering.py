@@ -19,6 +19,8 @@ STEPS = [
     "journal",
     "times",
     "eta",
+    "costs",
+    "quote",
     "create",
     "dispatch",
     "progress",
@@ -32,7 +34,8 @@ STEPS = [
     "sweep",
     "routes",
 ]
-ABOVE = {"worker", "stack", "watch", "doctor"}  # above wiring; every module of the command line too
+# above wiring; every module of the command line too
+ABOVE = {"job", "containers", "deployment", "isolated", "worker", "stack", "watch", "doctor"}
 HEAVY = {"modal", "torch", "diffusers", "TTS", "ffmpeg", "imageio_ffmpeg", "cv2", "PIL", "numpy", "espeakng_loader"}
 
 

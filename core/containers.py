@@ -1,0 +1,103 @@
+"""What a container does around its jobs: engines built once, settings from its environment, ends in plain words."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from core import logs
+from core.errors import ScenewrightError
+from core.job import do, explained, read_job
+from core.media.heap import share_one_arena
+from core.ports import Engines, Parts
+from core.settings import Settings
+from core.wiring import build_engines, build_parts, place
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container that is ready for jobs, one after another."""
+
+    parts: Parts
+    engines: Engines
+
+    def work(self, body: object) -> dict[str, str]:
+        """Do one job.
+
+        Args:
+            body: {"kind", "video_id", "attempt", "scenes"}: ids only.
+
+        Returns:
+            {"state": "done"}: there is nothing left to do in this job, also when it is not wanted any more;
+            {"state": "failed", "code", "sentence"}: it failed for good, and trying it again would not help.
+
+        Raises:
+            RuntimeError: it failed and may succeed in another attempt. A plain error, because callers have none of
+                the packages that errors are made of here.
+        """
+        try:
+            job = read_job(body)
+        except ScenewrightError as error:
+            return _failed(error)
+        failure = do(self.parts, self.engines, job)
+        if failure is None:
+            return {"state": "done"}
+        if failure.retryable:
+            raise _plain(failure)
+        return _failed(failure)
+
+
+def _failed(error: ScenewrightError) -> dict[str, str]:
+    return {"state": "failed", "code": error.code, "sentence": error.sentence}
+
+
+def _plain(error: ScenewrightError) -> RuntimeError:
+    return RuntimeError(f"{error.code}: {error.sentence}")
+
+
+@contextmanager
+def _border() -> Iterator[None]:
+    """Errors of a container's beginning reach the caller as plain ones too."""
+    try:
+        yield
+    except ScenewrightError as error:
+        raise _plain(error) from None
+    except Exception as error:
+        raise _plain(explained(error)) from error
+
+
+def load() -> Engines:
+    """The engines in memory, on the CPU: what a snapshot of the container's memory may hold.
+
+    Raises:
+        RuntimeError: a setting cannot be read, weights are not there, or they cannot be loaded.
+    """
+    share_one_arena()
+    with _border():
+        settings = Settings.from_env()
+        logs.set_up(settings.log_level)
+        return build_engines(settings)
+
+
+def ready(engines: Engines) -> Container:
+    """What must be new in every container, also in one that was restored from a snapshot.
+
+    The settings are read again, since a secret may have changed since the snapshot; chance must not repeat itself.
+
+    Raises:
+        RuntimeError: a setting cannot be read, or the models do not fit the device.
+    """
+    random.seed()
+    with _border():
+        settings = Settings.from_env()
+        place(engines, settings.device)
+        return Container(build_parts(settings), engines)
+
+
+@functools.cache
+def container() -> Container:
+    """The one of this process, for a function without hooks."""
+    return ready(load())
