@@ -89,6 +89,13 @@ class AlreadyExistsError(ScenewrightError):
     http_status = 409
 
 
+class LimitError(ScenewrightError):
+    """The work would cost more than it may; what is made stays, and a higher limit lets it go on."""
+
+    code = "cost_limit"
+    http_status = 409
+
+
 class UnavailableError(ScenewrightError):
     """A server that is needed did not answer, or asked to come back later."""
 

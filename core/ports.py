@@ -261,6 +261,10 @@ class Store(Protocol):
         """Those that ended and were last written before, the oldest first."""
         ...
 
+    def videos_since(self, owner_id: str, moment: datetime) -> list[Video]:
+        """All videos of a user that were last written at or after a moment."""
+        ...
+
     def in_front(self, video: Video) -> tuple[int, int]:
         """How many unfinished videos were recorded before this one, and the most seconds any of them still needs."""
         ...
@@ -456,3 +460,5 @@ class Parts:
     storyboard: StoryboardEngine
     settings: Settings
     clock: Clock
+    # asks for an execution of its own that plans a queued video, by its id; None: whoever asks plans it himself
+    plan_soon: Callable[[str], None] | None = None

@@ -137,10 +137,15 @@ class Pace:
         """Seconds a scene lasts: measured, or estimated from its text."""
         return scene.duration_seconds or estimate_seconds([scene.narration], self.speed)
 
+    def asset(self, kind: str, scene: Scene) -> float:
+        """Seconds for the voice, the picture or the clip of a scene, made alone."""
+        if kind == PICTURE:
+            return self.times.rate(PICTURE, self.canvas, scene.engine)
+        return self.filming(scene) if kind == CLIP else self.times.rate(VOICE) * self.narration(scene)
+
     def making(self, scene: Scene) -> float:
         """Seconds for the voice and the picture, which are made side by side."""
-        voice = self.times.rate(VOICE) * self.narration(scene)
-        return max(voice, self.times.rate(PICTURE, self.canvas, scene.engine))
+        return max(self.asset(VOICE, scene), self.asset(PICTURE, scene))
 
     def filming(self, scene: Scene) -> float:
         """Seconds for the clip."""

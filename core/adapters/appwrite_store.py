@@ -112,6 +112,11 @@ class AppwriteStore:
         queries = [*ended, Query.order_asc("$updatedAt"), Query.limit(limit)]
         return [Video.from_row(r) for r in self._list(VIDEOS, queries)["rows"]]
 
+    def videos_since(self, owner_id: str, moment: datetime) -> list[Video]:
+        """See ports.Store."""
+        wanted = [Query.equal("owner_id", [owner_id]), Query.greater_than_equal("$updatedAt", iso(moment))]
+        return [Video.from_row(r) for r in self._pages(VIDEOS, [*wanted, Query.order_asc("$sequence")])]
+
     def in_front(self, video: Video) -> tuple[int, int]:
         """See ports.Store."""
         queries = [
@@ -133,11 +138,14 @@ class AppwriteStore:
         return [Scene.from_row(r) for r in self._all(SCENES, video_id, Query.order_asc("scene_number"))]
 
     def _all(self, table: str, video_id: str, *order: str) -> list[dict[str, Any]]:
-        """Every row of a video in one table, page by page."""
+        """Every row of a video in one table."""
+        return self._pages(table, [Query.equal("video_id", [video_id]), *order])
+
+    def _pages(self, table: str, queries: list[str]) -> list[dict[str, Any]]:
+        """Every row that is asked for, page by page."""
         found: list[dict[str, Any]] = []
         while True:
-            queries = [Query.equal("video_id", [video_id]), *order, Query.limit(_PAGE), Query.offset(len(found))]
-            rows = self._list(table, queries)["rows"]
+            rows = self._list(table, [*queries, Query.limit(_PAGE), Query.offset(len(found))])["rows"]
             found += rows
             if len(rows) < _PAGE:
                 return found

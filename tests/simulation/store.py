@@ -127,6 +127,12 @@ class MemoryStore:
         at = before.isoformat(timespec="milliseconds")
         return self.way.call(lambda: [v for v in self.videos.values() if v.is_terminal and v.updated_at < at][:limit])
 
+    def videos_since(self, owner_id: str, moment: datetime) -> list[Video]:
+        """See ports.Store."""
+        at = moment.isoformat(timespec="milliseconds")
+        found = [v for v in self.videos.values() if v.owner_id == owner_id and v.updated_at >= at]
+        return self.way.call(lambda: found)
+
     def in_front(self, video: Video) -> tuple[int, int]:
         """See ports.Store."""
         older = [v for v in self.videos.values() if not v.is_terminal and v.created_at < video.created_at]
