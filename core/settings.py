@@ -48,6 +48,12 @@ class Settings:
     pictures: str = _setting(
         "SCENEWRIGHT_PICTURES", "cards", "names", "makers of pictures (cards, sdxl) by comma; the first is the default"
     )
+    voice_engine: str = _setting(
+        "SCENEWRIGHT_VOICE", "espeak", "name", "espeak, or a model (vits, xtts) for the languages it knows"
+    )
+    coqui_tos_agreed: int = _setting(
+        "COQUI_TOS_AGREED", 0, "0 or 1", "1: the licence of XTTS v2 (CPML, no commercial use) is accepted"
+    )
     weights_dir: str = _setting("SCENEWRIGHT_WEIGHTS", "weights", "path", "folder of the models' weights")
     device: str = _setting(
         "SCENEWRIGHT_DEVICE", "", "name", "where models run: cuda or cpu; empty: cuda if there is one"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from core.adapters.appwrite_client import AppwriteClient
 from core.adapters.appwrite_files import AppwriteFiles
@@ -15,7 +16,7 @@ from core.engines.cards_palettes import PALETTES
 from core.engines.languages import speaks
 from core.engines.storyboard_text import TextStoryboard
 from core.errors import InvalidInputError
-from core.ports import Dispatcher, Engines, Files, Job, Parts, PictureEngine
+from core.ports import Dispatcher, Engines, Files, Job, Parts, PictureEngine, VoiceEngine
 from core.request import Choices
 from core.schema import FILMS
 from core.settings import Settings
@@ -89,19 +90,19 @@ def build_engines(settings: Settings) -> Engines:
     """The makers of a renderer, built once per process; imports what is heavy, of models only those that are used.
 
     Raises:
-        InvalidInputError: a setting names something that does not exist.
+        InvalidInputError: a setting names something that does not exist, or a model whose licence is not accepted.
+        MissingToolError: the weights of a model are not there.
     """
     from core.engines.cards import CardPictures
     from core.engines.clip_motion import MotionClips
     from core.engines.film_ffmpeg import FfmpegFilm
     from core.engines.silence import Silence
     from core.engines.title_card import TitleCard
-    from core.engines.voice_espeak import EspeakVoice
 
     cards = CardPictures()
     makers: dict[str, PictureEngine] = {"cards": cards}
     return Engines(
-        voice=EspeakVoice(),
+        voice=_voice(settings),
         pictures={name: makers[name] for name in settings.picture_names},
         # cards know their layers; any other picture is moved as one
         clip=MotionClips(lambda shot: cards.layers(shot.brief) if shot.picture.suffix == cards.suffix else None),
@@ -109,6 +110,30 @@ def build_engines(settings: Settings) -> Engines:
         title_card=TitleCard(),
         silence=Silence(),
     )
+
+
+def _voice(settings: Settings) -> VoiceEngine:
+    """espeak-ng, or a model with espeak-ng for the languages and voices that the model has not."""
+    from core.engines.voice_espeak import EspeakVoice
+
+    name = settings.voice_engine
+    if name == "espeak":
+        return EspeakVoice()
+    if name not in ("vits", "xtts"):
+        raise InvalidInputError(
+            f"SCENEWRIGHT_VOICE must be espeak, vits or xtts, not {name[:40]!r}.", field="SCENEWRIGHT_VOICE"
+        )
+    if name == "xtts" and not settings.coqui_tos_agreed:
+        raise InvalidInputError(
+            "XTTS v2 is under the Coqui Public Model License, which forbids commercial use: "
+            "set COQUI_TOS_AGREED=1 if you agree to it.",
+            code="licence_not_accepted",
+            field="COQUI_TOS_AGREED",
+        )
+    from core.engines.voice_coqui import CoquiVoice
+    from core.engines.voice_pair import VoicePair
+
+    return VoicePair(CoquiVoice(name, Path(settings.weights_dir)), EspeakVoice())
 
 
 def place(engines: Engines, device: str) -> None:

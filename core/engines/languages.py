@@ -1,8 +1,11 @@
-"""Which languages the embedded voice speaks, for those who must know it without loading the voice."""
+"""Which languages the voices speak, for those who must know it without loading a voice."""
 
 from __future__ import annotations
 
-# language codes of the packaged espeak-ng voices; a test holds this list against the library
+from collections.abc import Iterable
+
+# language codes of the packaged espeak-ng voices; a test holds this list against the library.
+# A deployment whose first voice is a model keeps espeak-ng for all other languages, so this is what every one speaks.
 SPOKEN = frozenset(
     (
         "af am an ar as az ba be bg bn bpy bs ca chr-US-Qaaa-x-west cmn cs cv cy da de el en eo es et eu fa "
@@ -16,5 +19,17 @@ SPOKEN = frozenset(
 
 def speaks(language: str) -> bool:
     """Whether there is a voice for a BCP 47 code; regions and scripts without a voice of their own are left away."""
-    parts = language.strip().lower().replace("_", "-").split("-")
+    parts = _parts(language)
     return any("-".join(parts[:length]) in SPOKEN for length in range(len(parts), 0, -1))
+
+
+def nearest(language: str, offered: Iterable[str]) -> str | None:
+    """Which of a model's languages serves a BCP 47 code: the same, else a region's of the same language; or None."""
+    wanted, codes = _parts(language), sorted(offered)
+    same = [code for code in codes if _parts(code) == wanted]
+    related = [code for code in codes if _parts(code)[0] == wanted[0]]
+    return next(iter([*same, *related]), None)
+
+
+def _parts(language: str) -> list[str]:
+    return language.strip().lower().replace("_", "-").split("-")
