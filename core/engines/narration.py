@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import accumulate
 
 import emoji
 
@@ -109,21 +111,19 @@ def starts_in(whole: str, parts: Sequence[str]) -> list[int | None]:
 
     whole: the symbols (letters or phonemes) of a sentence as the model was given them. parts: the symbols of each of
     its tokens alone; they differ from those in the sentence where sounds run together or numbers are read out.
-    Returns one index into `whole` per part, never falling; None where nothing of the part was found.
+    Returns one index into `whole` per part, never falling; None for parts without symbols.
     """
-    joined = " ".join(parts)
-    blocks = SequenceMatcher(None, joined, whole, autojunk=False).get_matching_blocks()
-    found: list[int | None] = []
-    begin = least = 0
-    for part in parts:
-        end = begin + len(part)
-        hits = [(max(b.a, begin), b) for b in blocks if max(b.a, begin) < min(b.a + b.size, end)]
-        if not part.strip() or not hits:
-            found.append(None)
-        else:
-            first, block = hits[0]
-            # letters before the first that was found are taken to be as many in the whole
-            least = max(least, block.b + first - block.a - (first - begin))
-            found.append(least)
-        begin = end + 1
-    return found
+    spoken = [part for part in parts if part.strip()]
+    blocks = SequenceMatcher(None, " ".join(spoken), whole, autojunk=False).get_matching_blocks()
+    edges = [block.a for block in blocks]
+
+    def place(position: int) -> int:
+        """Where a position among the parts lies in the whole; between what is alike in both, as near as can be."""
+        after = bisect_right(edges, position)
+        guess = blocks[after - 1].b + position - blocks[after - 1].a if after else position
+        near = min(guess, blocks[after].b if after < len(blocks) else guess, len(whole) - 1)
+        return next((i for i in range(near, len(whole)) if whole[i].isalnum()), near)
+
+    begins = accumulate((len(part) + 1 for part in spoken), initial=0)
+    places = iter([place(begin) for begin, _ in zip(begins, spoken, strict=False)])
+    return [next(places) if part.strip() and whole else None for part in parts]

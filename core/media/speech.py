@@ -100,15 +100,17 @@ def _word_spans(marks: Sequence[Mark], heard: NDArray[np.bool_]) -> list[tuple[f
     begins = [i for i, mark in enumerate(marks) if mark.start is not None] or [0]
     begins[0] = 0
     per_second = SAMPLE_RATE / _BLOCK
-    edges = [_onset(heard, round((marks[i].start or 0.0) * per_second)) for i in begins] + [heard.size]
+    onsets = [_onset(heard, round((marks[i].start or 0.0) * per_second)) for i in begins]
+    edges = [*np.maximum.accumulate(onsets).tolist(), heard.size]  # an onset may lie before the mark of the word before
     spans: list[tuple[float, float]] = []
     for position, i in enumerate(begins):
         nxt = begins[position + 1] if position + 1 < len(begins) else len(marks)
         a, b = edges[position], edges[position + 1]
         loud = np.flatnonzero(heard[a:b])
         start = (a + int(loud[0])) / per_second if loud.size else a / per_second
-        end = (a + int(loud[-1]) + 1) / per_second if loud.size else start + _SHORTEST_WORD
-        spans += _shared([mark.text for mark in marks[i:nxt]], start, max(end, start + _SHORTEST_WORD))
+        end = (a + int(loud[-1]) + 1) / per_second if loud.size else start
+        longer = min(max(end, start + _SHORTEST_WORD), b / per_second)
+        spans += _shared([mark.text for mark in marks[i:nxt]], start, longer)
     return spans
 
 
