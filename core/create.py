@@ -9,6 +9,7 @@ from core.errors import AlreadyExistsError, InvalidInputError, RefusedError
 from core.identity import digest
 from core.journal import EventKind, note
 from core.ports import Parts
+from core.quote import check_price
 from core.request import VideoRequest
 from core.schema import UPLOADS
 
@@ -55,10 +56,11 @@ def create_video(parts: Parts, request: VideoRequest, owner_id: str, idempotency
     """Record a queued video.
 
     Raises:
-        InvalidInputError: the music cannot be used.
+        InvalidInputError: the music cannot be used, or it would cost more than it may.
         RefusedError: the idempotency key was used for another request (code idempotency_key_reused).
     """
     check_music(parts, request.options, owner_id)
+    check_price(parts, request)
     video = Video(
         id=video_id_of(owner_id, idempotency_key),
         owner_id=owner_id,

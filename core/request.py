@@ -114,6 +114,11 @@ def _number(raw: Mapping[str, Any], field: str, low: float, high: float, default
     return float(value)
 
 
+def amount(raw: Mapping[str, Any], field: str) -> float:
+    """An amount in dollars; 0 when it is missing. Raises InvalidInputError naming the field."""
+    return _number(raw, field, 0, 1000, 0)
+
+
 def _token(raw: Mapping[str, Any], field: str, pattern: str, meaning: str) -> str:
     value = raw.get(field)
     if value is None or value == "":
@@ -161,7 +166,7 @@ def options_of(raw: Mapping[str, Any], choices: Choices) -> Options:
         music_file_id=_token(raw, "music_file_id", r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,35}", "the id of an uploaded file"),
         title=_text(raw, "title", 120),
         target_seconds=int(_number(raw, "target_seconds", 5, 1800, 0)),
-        max_cost_usd=_number(raw, "max_cost_usd", 0, 1000, 0),
+        max_cost_usd=amount(raw, "max_cost_usd"),
         seed=int(_number(raw, "seed", 0, 2**31 - 1, 0)),
     )
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from core import control
 from core.create import create_video
-from core.dispatch import read_handle
+from core.dispatch import advance_while, read_handle
 from core.documents import Event, Scene, Video
 from core.errors import InvalidInputError, MethodError, NotFoundError, RefusedError, ScenewrightError
 from core.plan import plan
 from core.ports import Parts
-from core.request import Choices, scene_edit, validate
+from core.quote import quote, receipt
+from core.request import Choices, amount, scene_edit, validate
 from core.schema import FILMS, SCENES, VIDEOS, database_id
 from core.status import VideoStatus
 from core.sweep import look_after, sweep
@@ -101,6 +102,11 @@ def _create(parts: Parts, choices: Choices, call: Call) -> Answer:
     return Answer(202, body)
 
 
+def _quote(parts: Parts, choices: Choices, call: Call) -> Answer:
+    """What POST /videos with the same body would make, cost and take; nothing is recorded."""
+    return Answer(200, {"success": True, **quote(parts, validate(_json(call.body), choices)).body()})
+
+
 def _own_video(parts: Parts, call: Call, video_id: str) -> Video:
     try:
         video = parts.store.get_video(video_id)
@@ -126,6 +132,7 @@ def _scene_body(scene: Scene) -> dict[str, Any]:
         "durationSeconds": scene.duration_seconds,
         "engine": scene.engine,
         "substitution": json.loads(scene.substitution) if scene.substitution else None,
+        "costUsd": scene.cost_usd,
         "error": scene.error_message,
     }
 
@@ -143,6 +150,7 @@ def _video_body(video: Video) -> dict[str, Any]:
         "createdAt": video.created_at,
         "updatedAt": video.updated_at,
         "durationSeconds": video.duration_seconds,
+        "costUsd": video.cost_usd,
         "videoUrl": video.combined_video_url,
         "captionsUrl": video.captions_url,
         "subtitlesUrl": video.subtitles_url,
@@ -194,16 +202,47 @@ def _cancel(parts: Parts, _: Choices, call: Call, video_id: str) -> Answer:
 
 
 def _retry(parts: Parts, choices: Choices, call: Call, video_id: str) -> Answer:
-    video, numbers = _own_video(parts, call, video_id), _json(call.body).get("scenes", [])
+    body = _json(call.body)
+    video, numbers = _own_video(parts, call, video_id), body.get("scenes", [])
     if not isinstance(numbers, list) or not all(type(n) is int and n > 0 for n in numbers):
         raise InvalidInputError(
             "`scenes` must be a list of scene numbers, such as [2, 5].", code="not_numbers", field="scenes"
         )
-    return _asked(control.retry(parts, video, choices, numbers))
+    return _asked(control.retry(parts, _allowed(parts, video, body), choices, numbers))
+
+
+def _allowed(parts: Parts, video: Video, body: Mapping[str, Any]) -> Video:
+    """The video, with the `max_cost_usd` of the body if there is one."""
+    if body.get("max_cost_usd") is None:
+        return video
+    limit = amount(body, "max_cost_usd")
+
+    def changes(there: Video) -> dict[str, Any]:
+        return {"options": replace(there.parsed_options, max_cost_usd=limit).to_json()}
+
+    return advance_while(parts, video, lambda _: True, changes) or video
+
+
+def _change(parts: Parts, _: Choices, call: Call, video_id: str) -> Answer:
+    """Change what may be changed of a video as a whole at any time: the most it may cost."""
+    body, video = _json(call.body), _own_video(parts, call, video_id)
+    unknown = sorted(set(body) - {"max_cost_usd"})
+    if unknown or not body:
+        said = f"there is no `{unknown[0][:60]}`" if unknown else "give it"
+        raise InvalidInputError(
+            f"Of a video `max_cost_usd` can be changed: {said}.", code="unknown_option", field="max_cost_usd"
+        )
+    return _asked(_allowed(parts, video, body), 200)
+
+
+def _receipt(parts: Parts, _: Choices, call: Call, video_id: str) -> Answer:
+    video = _own_video(parts, call, video_id)
+    return Answer(200, {"success": True, **receipt(parts, video, parts.store.scenes(video.id))})
 
 
 def _resume(parts: Parts, choices: Choices, call: Call, video_id: str) -> Answer:
-    return _asked(control.resume(parts, _own_video(parts, call, video_id), choices))
+    video = _allowed(parts, _own_video(parts, call, video_id), _json(call.body))
+    return _asked(control.resume(parts, video, choices))
 
 
 def _edit(parts: Parts, choices: Choices, call: Call, video_id: str, number: str) -> Answer:
@@ -312,11 +351,14 @@ _ROUTES: tuple[tuple[str, str, _Handler], ...] = (
     ("GET", "/", _describe),
     ("POST", "/", _create),  # the path of executions that name none
     ("POST", "/videos", _create),
+    ("POST", "/quote", _quote),
     ("GET", "/videos", _list),
     ("GET", "/videos/([^/]+)", _show),
+    ("PATCH", "/videos/([^/]+)", _change),
     ("DELETE", "/videos/([^/]+)", _delete),
     ("GET", "/videos/([^/]+)/film", _film),
     ("GET", "/videos/([^/]+)/events", _events),
+    ("GET", "/videos/([^/]+)/receipt", _receipt),
     ("POST", "/videos/([^/]+)/cancel", _cancel),
     ("POST", "/videos/([^/]+)/retry", _retry),
     ("POST", "/videos/([^/]+)/resume", _resume),

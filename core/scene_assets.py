@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from core import assets
+from core import assets, costs
 from core.documents import Asset, Scene, Video
 from core.errors import EngineError, ScenewrightError
 from core.identity import digest
@@ -101,6 +101,7 @@ class SceneAssets:
         path = self._studio.folder / f"{key}.wav"
         asset = assets.find(self._parts, self._video.id, key)
         if asset is None:
+            self._afford("voice")
             begun = time.monotonic()
             voice = self._by_engine("voice", lambda: engine.speak(brief, path))
             facts = {
@@ -119,6 +120,7 @@ class SceneAssets:
         asset = assets.find(self._parts, self._video.id, key)
         if asset is not None:
             return asset
+        self._afford("picture")
         reporter, path, begun = self._studio.reporter, self._studio.folder / f"{key}{engine.suffix}", time.monotonic()
 
         def report(share: float) -> None:
@@ -148,6 +150,7 @@ class SceneAssets:
         asset = assets.find(self._parts, self._video.id, key)
         if asset is not None:
             return asset
+        self._afford("clip")
         shot = shot_of(self._inputs.picture, picture, self._fetched(picture), voice.frames)
         path = self._studio.folder / f"{key}.mp4"
         begin, begun = reporter.clip_from, time.monotonic()
@@ -168,6 +171,12 @@ class SceneAssets:
 
     # ---- how
 
+    def _afford(self, what: str) -> None:
+        """Raise LimitError when making it is expected to go over a limit."""
+        seconds = self._studio.reporter.pace.asset(what, self._inputs.scene)
+        said = f"The {what} of scene {self._number}"
+        costs.check_asset(self._parts, self._video.id, self._studio.reporter.meter, seconds, said)
+
     def _by_engine(self, what: str, make: Callable[[], T]) -> T:
         """Let an engine work, again while its errors may pass. Raises CannotMakeError, ScenewrightError."""
         studio = self._studio
@@ -183,7 +192,8 @@ class SceneAssets:
             note(self._parts, self._video, EventKind.RETRYING, sentence, scene=self._number)
 
         try:
-            return with_tries(make, self._parts.clock, self._parts.settings.backoff_seconds, again)
+            with studio.reporter.meter.span(f"{self._number}/{what}"):
+                return with_tries(make, self._parts.clock, self._parts.settings.backoff_seconds, again)
         except ScenewrightError as error:
             if may_stand_in(error, last_attempt=studio.last_attempt):
                 facts = {"action": "cannot_make", "video": self._video.id, "attempt": self._video.attempt}
@@ -195,8 +205,10 @@ class SceneAssets:
         self._studio.reporter.check()  # whoever is not wanted any more writes nothing
         asset = assets.keep(self._parts, self._video, kind, key, path, facts)
         sentence = f"Scene {self._number}: the {kind} was made by {facts['engine']}."
-        seconds = float(str(facts["seconds"]))
-        note(self._parts, self._video, EventKind.ASSET_MADE, sentence, scene=self._number, seconds=seconds)
+        seconds, usd = float(str(facts["seconds"])), self._studio.reporter.meter.usd(f"{self._number}/{kind}")
+        note(
+            self._parts, self._video, EventKind.ASSET_MADE, sentence, scene=self._number, seconds=seconds, cost_usd=usd
+        )
         return asset
 
     def _descend(self, what: str, rungs: list[Rung[T]]) -> T:
