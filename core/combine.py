@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core import assets, captions, times
+from core.costs import Meter
 from core.deadlines import asked_at
 from core.dispatch import advance_while, fail, hand_out, spread
 from core.documents import CROSSFADE_FRAMES, FPS, Asset, Scene, Video
@@ -20,6 +21,7 @@ from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedEr
 from core.identity import digest
 from core.journal import EventKind, note
 from core.ladder import TRIES, completed_stage, substitutions, with_tries
+from core.pace import leave_room
 from core.ports import (
     Engines,
     FilmBrief,
@@ -83,7 +85,7 @@ def film_words(takes: list[Take]) -> list[list[Word]]:
     ]
 
 
-def compose(parts: Parts, engines: Engines, job: Job) -> None:
+def compose(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None:
     """Join a video's scenes. Returns quietly when that is not wanted any more; errors end the video with a sentence."""
     try:
         video = parts.store.get_video(job.video_id)
@@ -96,9 +98,9 @@ def compose(parts: Parts, engines: Engines, job: Job) -> None:
     try:
         with (
             tempfile.TemporaryDirectory(dir=parts.settings.work_dir or None) as folder,
-            Reporter(parts, video) as reporter,
+            Reporter(parts, video, meter) as reporter,
         ):
-            _complete(parts, video, _make(parts, engines, video, Path(folder), reporter))
+            _complete(parts, video, _make(parts, engines, video, Path(folder), reporter), meter)
         times.learn(parts, video)
     except StoppedError as error:
         log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": job.video_id})
@@ -333,15 +335,16 @@ def _within(reporter: Reporter, low: float, high: float) -> Callable[[float], No
     return report
 
 
-def _complete(parts: Parts, video: Video, changes: dict[str, object]) -> None:
+def _complete(parts: Parts, video: Video, changes: dict[str, object], meter: Meter) -> None:
     """The one write that makes a film the video's film."""
     attempt = video.attempt
     completed = advance_while(
         parts,
-        video,
+        leave_room(parts, video.id),
         lambda v: v.attempt == attempt and v.status is VideoStatus.COMBINING,
         lambda v: {
             **changes,
+            **meter.columns(v),
             "status": VideoStatus.COMPLETED,
             "progress": 100,
             "current_scene": v.scene_count,
@@ -353,7 +356,8 @@ def _complete(parts: Parts, video: Video, changes: dict[str, object]) -> None:
     )
     if completed is not None:
         seconds = (parts.clock.now() - asked_at(completed)).total_seconds()
-        note(parts, completed, EventKind.COMPLETED, completed.stage, seconds=max(0.0, seconds))
+        cost = completed.cost_usd
+        note(parts, completed, EventKind.COMPLETED, completed.stage, seconds=max(0.0, seconds), cost_usd=cost)
 
 
 def _back_to_rendering(parts: Parts, video: Video) -> None:
@@ -367,7 +371,7 @@ def _back_to_rendering(parts: Parts, video: Video) -> None:
             if scene.status is SceneStatus.RENDERED:
                 parts.store.advance(scene, status=SceneStatus.PLANNED)
             missing.append(scene.scene_number)
-    current = parts.store.get_video(video.id)
+    current = leave_room(parts, video.id)
     if current.attempt == video.attempt and current.status is VideoStatus.COMBINING and missing:
         hand_out(
             parts,

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from core.dispatch import advance_while, hand_out, read_handle, spread
+from core import costs
+from core.dispatch import Attempt, Jobs, advance_while, begin, hand_out, read_handle, spread, submit
 from core.documents import Scene, Video
 from core.errors import (
     ConflictError,
@@ -21,6 +22,7 @@ from core.errors import (
     UnavailableError,
 )
 from core.journal import EventKind, note
+from core.pace import settle
 from core.plan import plan
 from core.ports import CallState, Parts
 from core.progress import current_scene, restart_progress
@@ -125,8 +127,7 @@ def retry(parts: Parts, video: Video, choices: Choices, scenes: Sequence[int] = 
     if scenes and not video.scene_count:
         raise RefusedError("The video has no scenes yet: retry it as a whole.", code="not_planned")
     which = f"scene {', '.join(map(str, sorted(set(scenes))))}" if scenes else "the video"
-    begun = _begin_again(parts, video, wishes, EventKind.RETRIED, f"A person asked to retry {which}.")
-    return _go_on(parts, begun, lambda: _start(parts, begun, choices))
+    return _begin_again(parts, video, choices, wishes, EventKind.RETRIED, f"A person asked to retry {which}.")
 
 
 def resume(parts: Parts, video: Video, choices: Choices) -> Video:
@@ -143,8 +144,7 @@ def resume(parts: Parts, video: Video, choices: Choices) -> Video:
         _refuse_unplannable(video, choices)
         return {s.scene_number: {} for s in rows if s.status is SceneStatus.FAILED}
 
-    begun = _begin_again(parts, video, wishes, EventKind.RETRIED, "A person asked to go on.")
-    return _go_on(parts, begun, lambda: _start(parts, begun, choices))
+    return _begin_again(parts, video, choices, wishes, EventKind.RETRIED, "A person asked to go on.")
 
 
 def edit(parts: Parts, video: Video, number: int, changes: SceneEdit) -> Video:
@@ -172,8 +172,7 @@ def edit(parts: Parts, video: Video, number: int, changes: SceneEdit) -> Video:
     seconds = estimate_seconds(texts, options.speed)
     check_size(options.canvas, seconds, len(texts), parts.files.max_bytes(FILMS), field="narration")
     said = f"A person changed the {', '.join(name.replace('_', ' ') for name in columns)} of scene {number}."
-    begun = _begin_again(parts, video, lambda *_: {number: columns}, EventKind.EDITED, said, scene=number)
-    return _go_on(parts, begun, lambda: carry_out(parts, begun))
+    return _begin_again(parts, video, None, lambda *_: {number: columns}, EventKind.EDITED, said, scene=number)
 
 
 def _numbered(rows: Sequence[Scene], number: int) -> Scene:
@@ -193,13 +192,14 @@ def _nothing_is_open(video: Video, rows: Sequence[Scene]) -> bool:
 def _begin_again(
     parts: Parts,
     video: Video,
+    choices: Choices | None,
     wishes_of: Callable[[Video, Sequence[Scene]], Wishes],
     kind: EventKind,
     sentence: str,
     *,
     scene: int = 0,
 ) -> Video:
-    """Decide by what is there now, and write the decision into the video.
+    """Decide by what is there now, write the decision into the video, and take the first step.
 
     The one write holds all that was asked for, so that whoever dies after it is followed by the sweep; of two people
     who ask at the same moment one wins, and the other is told that the video works.
@@ -208,14 +208,15 @@ def _begin_again(
         _refuse_deleting(video)
         if not video.is_terminal:
             raise RefusedError(f"The video is {video.status}: wait for its end, or cancel it.", code="still_working")
+        settle(parts, video)
         rows = parts.store.scenes(video.id) if video.scene_count else []
-        try:
-            begun = parts.store.advance(video, **_beginning(parts, video, rows, wishes_of(video, rows)))
-        except ConflictError:
+        wishes = wishes_of(video, rows)
+        begun = _begin(parts, video, rows, wishes) if video.scene_count else _begin_planning(parts, video)
+        if begun is None:
             video = parts.store.get_video(video.id)
             continue
-        note(parts, begun, kind, sentence, scene=scene)
-        return begun
+        note(parts, begun.video, kind, sentence, scene=scene)
+        return _go_on(parts, begun, choices)
     raise UnavailableError(f"The video {video.id} changed too often to be written.")
 
 
@@ -227,29 +228,50 @@ def _refuse_unplannable(video: Video, choices: Choices) -> None:
     validate({"topic": video.topic, "description": video.description, "script": video.script, **options}, choices)
 
 
-def _beginning(parts: Parts, video: Video, rows: Sequence[Scene], wishes: Wishes) -> dict[str, Any]:
-    """The write by which a person's wish leaves a terminal state."""
-    changes: dict[str, Any] = {
-        "attempt": video.attempt + 1,
-        "tries": 0,
-        "eta_seconds": None,
-        "error_code": "",
-        "error_message": "",
-        "due_at": parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds),
-    }
-    asked_at = parts.clock.now().isoformat()
-    if not video.scene_count:
-        begins = {"status": VideoStatus.QUEUED, "stage": "Waiting to be planned", "progress": 0}
-        return changes | begins | {"handle": json.dumps({"asked_at": asked_at})}
-    open_rows = [s for s in rows if s.status is not SceneStatus.RENDERED or s.scene_number in wishes]
+def _begin(parts: Parts, video: Video, rows: Sequence[Scene], wishes: Wishes) -> Attempt | None:
+    """The write by which a person's wish leaves a terminal state; None when somebody wrote meanwhile."""
+    now = parts.clock.now()
+    missing = [s.scene_number for s in rows if s.status is not SceneStatus.RENDERED or s.scene_number in wishes]
     asked = {str(number): columns for number, columns in wishes.items()}
-    return changes | {
-        "status": VideoStatus.RENDERING,
-        "progress": restart_progress(video.scene_count, video.scene_count - len(open_rows)),
-        "current_scene": min((s.scene_number for s in open_rows), default=video.scene_count),
-        "stage": _stage(len(open_rows), video.scene_count),
-        "handle": json.dumps({"asked": asked, "asked_at": asked_at}, ensure_ascii=False),
-    }
+    return begin(
+        parts,
+        video,
+        _jobs(parts, missing),
+        status=VideoStatus.RENDERING,
+        tries=1,
+        progress=restart_progress(video.scene_count, video.scene_count - len(missing)),
+        current_scene=min(missing, default=video.scene_count),
+        stage=_stage(len(missing), video.scene_count),
+        error_code="",
+        error_message="",
+        handle={"asked": asked, "asked_at": now.isoformat()},
+    )
+
+
+def _begin_planning(parts: Parts, video: Video) -> Attempt | None:
+    """The same for a video that has no scenes yet: it is queued, and due at once, as a new one is."""
+    now = parts.clock.now()
+    try:
+        queued = parts.store.advance(
+            video,
+            status=VideoStatus.QUEUED,
+            attempt=video.attempt + 1,
+            tries=0,
+            stage="Waiting to be planned",
+            progress=0,
+            eta_seconds=None,
+            error_code="",
+            error_message="",
+            due_at=now,
+            handle=json.dumps({"asked_at": now.isoformat()}),
+        )
+    except ConflictError:
+        return None
+    return Attempt(video, queued, (), goes_on=False)
+
+
+def _jobs(parts: Parts, missing: Sequence[int]) -> Jobs:
+    return [("render", chunk) for chunk in spread(missing, parts.dispatcher.parallel_calls)] if missing else []
 
 
 def _stage(missing: int, count: int) -> str:
@@ -258,23 +280,31 @@ def _stage(missing: int, count: int) -> str:
     return f"Making {missing} of {count} {'scene' if count == 1 else 'scenes'}"
 
 
-def _start(parts: Parts, video: Video, choices: Choices) -> None:
-    if video.status is VideoStatus.QUEUED:
-        plan(parts, video.id, choices)
-    else:
-        carry_out(parts, video)
-
-
-def _go_on(parts: Parts, video: Video, step: Callable[[], None]) -> Video:
+def _go_on(parts: Parts, begun: Attempt, choices: Choices | None) -> Video:
     """Take the first step. What was asked for is written down: what cannot be begun now is begun by the sweep."""
     try:
-        step()
+        _start(parts, begun, choices)
     except ScenewrightError as error:
         if not error.retryable and not isinstance(error, ConflictError):
             raise
-        log.warning("left to the sweep: %s", error.sentence, extra={"action": "control_waits", "video": video.id})
-        return video
-    return parts.store.get_video(video.id)
+        facts = {"action": "control_waits", "video": begun.video.id}
+        log.warning("left to the sweep: %s", error.sentence, extra=facts)
+        return begun.video
+    return parts.store.get_video(begun.video.id)
+
+
+def _start(parts: Parts, begun: Attempt, choices: Choices | None) -> None:
+    if begun.video.status is VideoStatus.QUEUED:
+        if parts.plan_soon is not None:
+            parts.plan_soon(begun.video.id)  # a planner may think for a minute, and nobody is to wait for it
+        elif choices is not None:
+            plan(parts, begun.video.id, choices)
+        return
+    _plan_asked(parts, begun.video)
+    if begun.jobs:
+        submit(parts, begun)
+    else:
+        hand_on(parts, begun.video.id, begun.video.attempt)
 
 
 def is_asked(video: Video) -> bool:
@@ -287,12 +317,7 @@ def carry_out(parts: Parts, video: Video) -> None:
 
     Safe to be done twice and by two at once: a scene that was planned for this attempt, or taken after it, is left.
     """
-    asked: dict[str, Any] = read_handle(video)["asked"]
-    rows = parts.store.scenes(video.id)
-    rows = [
-        _plan_anew(parts, video, row, asked[str(row.scene_number)]) if str(row.scene_number) in asked else row
-        for row in rows
-    ]
+    rows = _plan_asked(parts, video)
     missing = [s.scene_number for s in rows if s.status is not SceneStatus.RENDERED]
     if not missing:
         hand_on(parts, video.id, video.attempt)
@@ -300,10 +325,19 @@ def carry_out(parts: Parts, video: Video) -> None:
     hand_out(
         parts,
         video,
-        [("render", chunk) for chunk in spread(missing, parts.dispatcher.parallel_calls)],
+        _jobs(parts, missing),
         current_scene=current_scene(rows, video.scene_count),
         stage=_stage(len(missing), len(rows)),
     )
+
+
+def _plan_asked(parts: Parts, video: Video) -> list[Scene]:
+    """Plan the scenes anew that the handle asks for; all scenes as they are then."""
+    asked: dict[str, Any] = read_handle(video)["asked"]
+    return [
+        _plan_anew(parts, video, row, asked[str(row.scene_number)]) if str(row.scene_number) in asked else row
+        for row in parts.store.scenes(video.id)
+    ]
 
 
 def _plan_anew(parts: Parts, video: Video, scene: Scene, columns: Mapping[str, Any]) -> Scene:
@@ -380,5 +414,6 @@ def _clear_away(parts: Parts, video: Video) -> None:
         for asset in fresh:
             parts.files.delete(asset.bucket_id, asset.file_id)
             gone.add(asset.id)
+    costs.keep_deleted(parts, video)
     parts.store.forget(video.id)
     log.info("deleted", extra={"action": "deleted", "video": video.id})

@@ -17,6 +17,7 @@ from typing import Any
 from core.documents import Scene, Video
 from core.errors import ConflictError, LimitError, NotFoundError, ScenewrightError
 from core.identity import digest
+from core.pace import settle as wait_until_settled
 from core.ports import Job, Parts
 from core.prices import Machine, dollars
 from core.times import START, Pace
@@ -27,7 +28,6 @@ JOIN, OTHER = "join", "other"  # what a call does when it makes no asset of a sc
 _EARLIER = "earlier"  # the account of calls whose own were put together
 _ACCOUNTS_MAX = 40  # accounts of a video; beyond, those of earlier attempts become one
 _UNTOLD_SECONDS = 1.0  # a call that ends does not write for less than this
-_APART_SECONDS = 0.8  # after another write
 _CONFLICT_TRIES = 8
 _DIGITS = 9  # of dollars behind the point: sums come out even
 
@@ -129,9 +129,7 @@ class Meter:
                 changes = self.columns(video)
                 if not changes or changes["cost_usd"] - video.cost_usd < rate * _UNTOLD_SECONDS:
                     return
-                age = (parts.clock.now() - datetime.fromisoformat(video.updated_at)).total_seconds()
-                if 0 <= age < _APART_SECONDS:
-                    parts.clock.sleep(_APART_SECONDS - age)
+                wait_until_settled(parts, video)
                 try:
                     parts.store.advance(video, **changes)
                 except ConflictError:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from core import times
+from core import costs, times
 from core.deadlines import asked_at
 from core.documents import Scene, Video
-from core.errors import BusyError, ConflictError, NotFoundError, ScenewrightError, UnavailableError
+from core.errors import BusyError, ConflictError, LimitError, NotFoundError, ScenewrightError, UnavailableError
 from core.eta import Work, rest_of_wait, since
 from core.journal import EventKind, note
+from core.pace import leave_room, settle
 from core.ports import CallState, Job, Parts
 from core.status import VideoStatus
+
+Jobs = Sequence[tuple[str, tuple[int, ...]]]  # (kind, numbers of scenes) of each call
 
 _CONFLICT_TRIES = 8
 _DURING = {
@@ -30,9 +34,9 @@ def read_handle(video: Video) -> dict[str, Any]:
     """The handle column.
 
     `calls` (list of {id, kind, scenes}), `handed_at` and `asked_at` (ISO: of these calls, of a person's
-    last word), `expected_seconds`, `shares` (scene number to the share of it that is made),
-    `work` (eta.Work), `past` (of the scenes, once they are made: seconds `waited`, `took`, and `alone` as eta.Work has
-    it), `queued` (whether a renderer was busy with others first).
+    last word), `asked` (a person's wish that is not carried out yet), `expected_seconds`, `shares` (scene number to the
+    share of it that is made), `work` (eta.Work), `past` (of the scenes, once they are made: seconds `waited`, `took`,
+    and `alone` as eta.Work has it), `queued` (whether a renderer was busy with others first).
     """
     return dict(json.loads(video.handle)) if video.handle else {}
 
@@ -62,76 +66,147 @@ def advance_while(
     raise UnavailableError(f"The video {video.id} changed too often to be written.")
 
 
-def hand_out(
-    parts: Parts, video: Video, jobs: Sequence[tuple[str, tuple[int, ...]]], *, goes_on: bool = False, **changes: Any
-) -> Video | None:
-    """Begin a new attempt: write it, submit one call per (kind, scenes), write the call ids.
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that is written down and not yet submitted."""
 
-    Returns the video, or None when it is no longer ours to hand out. A renderer that is full or silent leaves the
-    video as it is, to be handed out again when it is due.
+    before: Video  # what it was written over
+    video: Video
+    jobs: Jobs
+    goes_on: bool
+
+
+def hand_out(parts: Parts, video: Video, jobs: Jobs, *, goes_on: bool = False, **changes: Any) -> Video | None:
+    """Begin a new attempt and submit it; None when it is no longer ours to hand out.
+
+    See `begin` and `submit`.
+    """
+    begun = begin(parts, video, jobs, goes_on=goes_on, **changes)
+    return submit(parts, begun) if begun is not None else None
+
+
+def begin(
+    parts: Parts,
+    video: Video,
+    jobs: Jobs,
+    *,
+    goes_on: bool = False,
+    wanted: Callable[[Video], bool] | None = None,
+    **changes: Any,
+) -> Attempt | None:
+    """Write a new attempt: the fence against renderers of older ones. None when it is no longer ours to hand out.
 
     Args:
         parts: what every step works with.
         video: as it was read.
-        jobs: what to submit.
+        jobs: what will be submitted: (kind, scenes) of each call.
         goes_on: the same work, handed from one step to the next: it is no new try, and its time goes on counting.
-        changes: further columns of the first write.
+        wanted: what must hold for the row if somebody wrote since it was read; None: nobody may have.
+        changes: further columns of the write; `handle`: what else is to be kept in it.
+
+    Raises:
+        LimitError: a person asks for more than may be spent; work that goes on ends the video instead.
     """
-    now, said_before = parts.clock.now(), video.stage
-    attempt = video.attempt + 1
-    look = now + timedelta(seconds=parts.settings.queued_due_seconds)  # whether a renderer took it up
+    seen, read_at, now = video, video.updated_at, parts.clock.now()
+    also = changes.pop("handle", {})
     pace = times.pace_of(times.read(parts), video)
-    expected = _expected(pace, parts.store.scenes(video.id), jobs)
-    handle: dict[str, Any] = {
-        "handed_at": now.isoformat(),
-        "expected_seconds": round(expected, 1),
-        "calls": [],
-        "asked_at": asked_at(video).isoformat(),
-    }
-    if goes_on:
-        handle["past"] = _past(read_handle(video), now)
-    else:
+    scenes = parts.store.scenes(video.id)
+    expected = _expected(pace, scenes, jobs)
+    try:
+        asked = replace(video, options=changes.get("options", video.options))
+        costs.check_jobs(parts, asked, pace, scenes, jobs)
+    except LimitError as error:
+        if video.is_terminal:
+            raise  # a person asks, and is told
+        fail(parts, video, error.code, error.sentence)
+        return None
+    if not goes_on:
         changes.setdefault("eta_seconds", max(1, round(pace.times.rate(times.START) + expected)))
-    tries = video.tries if goes_on else video.tries + 1
+
+    def columns(there: Video) -> dict[str, Any]:
+        nonlocal seen
+        seen = there
+        handle = {
+            "handed_at": now.isoformat(),
+            "expected_seconds": round(expected, 1),
+            "calls": [],
+            "asked_at": asked_at(there).isoformat(),
+            **also,
+        }
+        if goes_on:
+            handle["past"] = _past(read_handle(there), now)
+        return {
+            "attempt": there.attempt + 1,
+            "tries": there.tries if goes_on else there.tries + 1,
+            # whether a renderer took it up
+            "due_at": now + timedelta(seconds=parts.settings.queued_due_seconds),
+            "handle": json.dumps(handle, ensure_ascii=False),
+            **changes,
+        }
+
+    begun = advance_while(parts, video, wanted or (lambda v: v.updated_at == read_at), columns)
+    return None if begun is None else Attempt(seen, begun, jobs, goes_on)
+
+
+def submit(parts: Parts, begun: Attempt) -> Video | None:
+    """Submit one call for each job, then write the call ids.
+
+    Returns the video, or None when it is no longer ours. A renderer that is full or silent leaves the video as it is,
+    to be handed out again when it is due.
+    """
+    video, attempt = begun.video, begun.video.attempt
+    handle = _carried_out(video)
     try:
-        video = parts.store.advance(
-            video, attempt=attempt, tries=tries, due_at=look, handle=json.dumps(handle), **changes
-        )
-    except ConflictError:
-        return None  # somebody else handles it
-    try:
-        for kind, scenes in jobs:
+        for kind, scenes in begun.jobs:
             call_id = parts.dispatcher.submit(Job(kind, video.id, attempt, scenes))
             handle["calls"].append({"id": call_id, "kind": kind, "scenes": list(scenes)})
     except (BusyError, UnavailableError) as error:
         _cancel(parts, handle)
-        why = f"Waiting for a renderer: {error.sentence}"
-        if why != said_before:  # it is tried again and again
-            note(parts, video, EventKind.WAITING, why)
-        again = now + timedelta(seconds=parts.settings.queued_due_seconds / 4)
-        return advance_while(
-            parts,
-            video,
-            lambda v: v.attempt == attempt and not v.is_terminal,
-            # no renderer had it in hand: it does not count as a try
-            lambda v: {"due_at": again, "stage": why, "tries": max(0, v.tries - 1)},
-        )
-    said, waiting = video.stage, _wait_of_calls(parts, video, handle)
+        return _wait_for_renderer(parts, begun, f"Waiting for a renderer: {error.sentence}")
+    waiting = _wait_of_calls(parts, video, handle)
+    settle(parts, begun.before)
     current = advance_while(
         parts,
         video,
         lambda v: v.attempt == attempt and v.status is not VideoStatus.CANCELLED,
         # a renderer may have told of its work already
-        lambda v: {"handle": json.dumps(read_handle(v) | handle), **(waiting if v.stage == said else {})},
+        lambda v: {
+            "handle": json.dumps(_carried_out(v) | handle),
+            **(waiting if v.stage == video.stage else {}),
+        },
     )
     if current is None:  # cancelled, or a newer attempt took over, while the calls went out
         _cancel(parts, handle)
         return None
-    note(parts, current, EventKind.HANDED_OUT, _said(jobs))
+    note(parts, current, EventKind.HANDED_OUT, _said(begun.jobs))
     return current
 
 
-def _said(jobs: Sequence[tuple[str, tuple[int, ...]]]) -> str:
+def _wait_for_renderer(parts: Parts, begun: Attempt, why: str) -> Video | None:
+    """No renderer has it in hand: that is no try, and it is due again soon."""
+    settle(parts, begun.before)
+    if why != begun.before.stage:  # it is tried again and again
+        note(parts, begun.video, EventKind.WAITING, why)
+    again = parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds / 4)
+    return advance_while(
+        parts,
+        begun.video,
+        lambda v: v.attempt == begun.video.attempt and not v.is_terminal,
+        lambda v: {
+            "due_at": again,
+            "stage": why,
+            "tries": v.tries if begun.goes_on else max(0, v.tries - 1),
+            "handle": json.dumps(_carried_out(v)),
+        },
+    )
+
+
+def _carried_out(video: Video) -> dict[str, Any]:
+    """The handle without a person's wish: by now the scenes' own rows say it."""
+    return {name: value for name, value in read_handle(video).items() if name != "asked"}
+
+
+def _said(jobs: Jobs) -> str:
     """What was handed out, as a sentence."""
     numbers = sorted(n for _, scenes in jobs for n in scenes)
     if not numbers:
@@ -140,7 +215,7 @@ def _said(jobs: Sequence[tuple[str, tuple[int, ...]]]) -> str:
     return f"{listed} handed to a renderer in {len(jobs)} {'call' if len(jobs) == 1 else 'calls'}."
 
 
-def _expected(pace: times.Pace, scenes: Sequence[Scene], jobs: Sequence[tuple[str, tuple[int, ...]]]) -> float:
+def _expected(pace: times.Pace, scenes: Sequence[Scene], jobs: Jobs) -> float:
     """Seconds that these jobs will take, and the join of the film."""
     wanted = {n for _, numbers in jobs for n in numbers}
     alone = pace.alone([s for s in scenes if s.scene_number in wanted], {}, len(jobs))
@@ -199,7 +274,7 @@ def fail(parts: Parts, video: Video, code: str, sentence: str) -> None:
     try:
         ended = advance_while(
             parts,
-            video,
+            leave_room(parts, video.id),
             lambda v: v.attempt == attempt and not v.is_terminal,
             lambda v: {**_ended(v, sentence), "error_code": code, "error_message": sentence, "due_at": None},
         )

@@ -16,6 +16,7 @@ from core.documents import AUTO, Options, Scene, Storyboard, Video
 from core.errors import ConflictError, InvalidInputError, ScenewrightError
 from core.identity import digest, scene_id
 from core.journal import EventKind, note
+from core.pace import settle
 from core.ports import Parts, StoryboardBrief
 from core.progress import PLANNED
 from core.request import Choices, validate
@@ -63,6 +64,7 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
         Whether this call had it in hand.
     """
     video = parts.store.get_video(video_id)
+    is_new = video.updated_at == video.created_at  # the creation of a row is no change to it
     try:
         if video.status is VideoStatus.QUEUED and video.revision == 0:
             adopted = adopt(parts, video, choices)
@@ -73,6 +75,7 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
             return False
         if not parts.store.claim("plan", video.attempt, video_id=video.id):
             return False
+        before = video
         video = parts.store.advance(
             video,
             status=VideoStatus.PLANNING,
@@ -94,6 +97,8 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
     count = len(numbers)
     of_scenes = f"{count} {'scene' if count == 1 else 'scenes'}"
     note(parts, video, EventKind.PLANNED, f"The storyboard has {of_scenes}.", seconds=time.monotonic() - begun)
+    if not is_new:
+        settle(parts, before)
     hand_out(
         parts,
         video,

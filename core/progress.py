@@ -11,11 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core import times
+from core.costs import Meter
 from core.deadlines import next_look
 from core.dispatch import read_handle
 from core.documents import Scene, Video
 from core.errors import ConflictError, NotFoundError, ScenewrightError, StoppedError
 from core.eta import Work
+from core.pace import APART_SECONDS
 from core.ports import Parts
 from core.status import SceneStatus, VideoStatus
 
@@ -24,7 +26,6 @@ log = logging.getLogger(__name__)
 PLANNED = 10  # per cent reached when the storyboard is kept
 RENDERED = 85  # per cent reached when every scene is kept
 _QUIET_SECONDS = 1.8  # a write at least this often: two seconds without one look like a hang
-_APART_SECONDS = 0.8  # between two progress writes of one video, however many renderers it is spread over
 _CONFLICT_TRIES = 8
 
 
@@ -71,17 +72,19 @@ class Reporter:
     Use as a context manager. The work calls `tell` as often as it likes and `check` before each asset.
     """
 
-    def __init__(self, parts: Parts, video: Video) -> None:
+    def __init__(self, parts: Parts, video: Video, meter: Meter) -> None:
         self._parts = parts
+        self.meter = meter
         self._video_id = video.id
         self._attempt = video.attempt
         self._status = video.status
-        self._pace = times.pace_of(times.read(parts), video)
+        self.pace = times.pace_of(times.read(parts), video)
         self._wanted = _Wanted()
         self._stop = threading.Event()
         self._stopped_why = ""
         self._lock = threading.Lock()  # one writer at a time within this call
         self._scene: Scene | None = None
+        self._cost_before = 0.0  # of the scene in hand, when it was taken
         self._beat_at = parts.clock.now()
         self._written_at = parts.clock.now()
         self._told: tuple[float, str, int] = (0.0, "", 0)
@@ -120,20 +123,23 @@ class Reporter:
             self._scene = scene
             self._wanted = replace(self._wanted, share=0.0, scene=scene.scene_number if scene else 0)
             self._beat_at = self._parts.clock.now()
+            self._cost_before = scene.cost_usd if scene else 0.0
+        self.meter.rest(scene.scene_number if scene else 0)
 
     @property
     def clip_from(self) -> float:
         """Share of the time of the scene in hand after which its clip is filmed. Raises StoppedError without one."""
         if self._scene is None:
             raise StoppedError("No scene is in hand.")
-        return self._pace.clip_from(self._scene)
+        return self.pace.clip_from(self._scene)
 
     def advance_scene(self, **changes: Any) -> Scene:
         """Write to the scene in hand, in turn with the beats. Raises StoppedError when it was taken over."""
         with self._lock:
             if self._scene is None:
                 raise StoppedError("No scene is in hand.")
-            self._scene = self._advanced(self._scene, **changes)
+            spent = self._cost_before + self.meter.usd(f"{self._scene.scene_number}/")
+            self._scene = self._advanced(self._scene, cost_usd=round(spent, 9), **changes)
             return self._scene
 
     def _advanced(self, scene: Scene, **changes: Any) -> Scene:
@@ -205,33 +211,35 @@ class Reporter:
                 raise StoppedError(f"The video is {video.status} in attempt {video.attempt}.")
             now = self._parts.clock.now()  # after the read: a write during it was seen, and is young
             age = (now - datetime.fromisoformat(video.updated_at)).total_seconds()
-            if 0 <= age < _APART_SECONDS:  # below 0: the server's clock is ahead, and says nothing
-                return _APART_SECONDS - age
+            apart = APART_SECONDS * (2 if _is_handed_out_now(video) else 1)
+            if 0 <= age < apart:  # below 0: the server's clock is ahead, and says nothing
+                return apart - age
             changes = self._changes(video, wanted, now)
             try:
                 self._parts.store.advance(video, **changes)
             except ConflictError:
                 continue
             return 0.0
-        return _APART_SECONDS
+        return APART_SECONDS
 
     def _changes(self, video: Video, wanted: _Wanted, now: datetime) -> dict[str, Any]:
         scenes, handle = self._parts.store.scenes(video.id), read_handle(video)
         if self._status is VideoStatus.COMBINING:
             progress, scene = combining_progress(wanted.share), video.scene_count
-            alone, left = 0.0, self._pace.joining(scenes) * (1 - min(max(wanted.share, 0.0), 1.0))
+            alone, left = 0.0, self.pace.joining(scenes) * (1 - min(max(wanted.share, 0.0), 1.0))
         else:
             scene = current_scene(scenes, video.scene_count)
             shares = merged_shares(handle.get("shares", {}), wanted.scene, wanted.share, scenes)
             handle["shares"] = shares
             missing = [s for s in scenes if s.status is not SceneStatus.RENDERED]
             progress = rendering_progress(video.scene_count, len(scenes) - len(missing) + sum(shares.values()))
-            alone = self._pace.alone(missing, shares, self._parts.dispatcher.parallel_calls)
-            left = alone * self._pace.together + self._pace.joining(scenes)
+            alone = self.pace.alone(missing, shares, self._parts.dispatcher.parallel_calls)
+            left = alone * self.pace.together + self.pace.joining(scenes)
         work = _work(video, handle, left, alone, now)
         # several renderers tell of their scenes; the watcher hears of the one that is looked for first
         heard = wanted.sentence and (self._status is VideoStatus.COMBINING or wanted.scene <= scene)
         return {
+            **self.meter.columns(video),
             "handle": json.dumps(handle | {"work": work.columns()}),
             "progress": max(progress, video.progress),
             "stage": wanted.sentence if heard else video.stage,
@@ -239,6 +247,12 @@ class Reporter:
             "eta_seconds": work.eta_seconds,
             "due_at": next_look(self._parts.settings, video, self._parts.clock.now()),
         }
+
+
+def _is_handed_out_now(video: Video) -> bool:
+    """Whether the ids of its calls are about to be written, which would be one more write right after this one."""
+    handle = read_handle(video)
+    return "handed_at" in handle and not handle.get("calls") and "work" not in handle
 
 
 def _work(video: Video, handle: Mapping[str, Any], left: float, alone: float, now: datetime) -> Work:

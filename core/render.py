@@ -13,11 +13,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from core import assets
-from core.dispatch import advance_while, fail, hand_out
+from core.costs import Meter
+from core.dispatch import begin, fail, submit
 from core.documents import FPS, Scene, Video
-from core.errors import ConflictError, NotFoundError, ScenewrightError, StoppedError
+from core.errors import ConflictError, LimitError, NotFoundError, ScenewrightError, StoppedError
 from core.journal import EventKind, note
 from core.ladder import verdict
+from core.pace import leave_room
 from core.ports import Engines, Job, Parts
 from core.progress import RENDERED, Reporter
 from core.scene_assets import SceneAssets, Studio
@@ -27,7 +29,7 @@ from core.status import SceneStatus, VideoStatus
 log = logging.getLogger(__name__)
 
 
-def render_chunk(parts: Parts, engines: Engines, job: Job) -> None:
+def render_chunk(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None:
     """Make the scenes of a job; the last finisher of the video hands it on to be joined.
 
     Returns quietly when the work is not wanted any more. Errors end the video with a sentence.
@@ -39,15 +41,17 @@ def render_chunk(parts: Parts, engines: Engines, job: Job) -> None:
     try:
         with (
             tempfile.TemporaryDirectory(dir=parts.settings.work_dir or None) as folder,
-            Reporter(parts, video) as reporter,
+            Reporter(parts, video, meter) as reporter,
         ):
             _check_music(parts, engines, video, job, Path(folder))
             studio = Studio(parts, engines, video, Path(folder), reporter)
-            errors = list(_make_scenes(studio, job, holder))
-        passing = [error for error in errors if error.retryable]
+            passing = [error for error in _make_scenes(studio, job, holder) if error.retryable]
+            if not passing or studio.last_attempt:
+                # before this call's last progress write, which then has nothing to add
+                leave_room(parts, video.id)
+                hand_on(parts, video.id, job.attempt)
         if passing and not studio.last_attempt:
             raise passing[0]
-        hand_on(parts, video.id, job.attempt)
     except StoppedError as error:
         log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": job.video_id})
     except ScenewrightError as error:
@@ -125,6 +129,9 @@ def _make_scene(studio: Studio, scene: Scene) -> ScenewrightError | None:
         _finish(studio, scene, SceneAssets(studio, scene), begun)
     except StoppedError:
         raise
+    except LimitError:
+        reporter.advance_scene(status=SceneStatus.PLANNED, holder="", beat_at=None)
+        raise
     except ScenewrightError as error:
         _give_up(studio, scene, error)
         return error
@@ -160,8 +167,8 @@ def _finish(studio: Studio, scene: Scene, made: SceneAssets, begun: float) -> No
         # a rendered scene may still carry a warning, for example letters that no font here has
         error_message=" ".join(picture.facts.get("warnings", ())),
     )
-    seconds = time.monotonic() - begun
-    note(parts, studio.video, EventKind.SCENE_RENDERED, f"{said} is made.", scene=number, seconds=seconds)
+    seconds, usd = time.monotonic() - begun, reporter.meter.usd(f"{number}/")
+    note(parts, studio.video, EventKind.SCENE_RENDERED, f"{said} is made.", scene=number, seconds=seconds, cost_usd=usd)
 
 
 def _give_up(studio: Studio, scene: Scene, error: ScenewrightError) -> None:
@@ -188,20 +195,20 @@ def hand_on(parts: Parts, video_id: str, attempt: int) -> None:
         fail(parts, video, *wrong)
         return
 
-    combining = advance_while(
+    begun = begin(
         parts,
         video,
-        lambda v: v.attempt == attempt and v.status is VideoStatus.RENDERING,
-        lambda v: {
-            "status": VideoStatus.COMBINING,
-            "progress": max(v.progress, RENDERED),
-            "current_scene": v.scene_count,
-            "stage": f"Joining {v.scene_count} scenes" if v.scene_count > 1 else "Finishing the film",
-        },
+        [("compose", ())],
+        goes_on=True,
+        wanted=lambda v: v.attempt == attempt and v.status is VideoStatus.RENDERING,
+        status=VideoStatus.COMBINING,
+        progress=max(video.progress, RENDERED),
+        current_scene=video.scene_count,
+        stage=f"Joining {video.scene_count} scenes" if video.scene_count > 1 else "Finishing the film",
     )
-    if combining is not None:
-        note(parts, combining, EventKind.COMBINING, f"All scenes are made: {combining.stage.lower()}.")
-        hand_out(parts, combining, [("compose", ())], goes_on=True)
+    if begun is not None:
+        note(parts, begun.video, EventKind.COMBINING, f"All scenes are made: {begun.video.stage.lower()}.")
+        submit(parts, begun)
 
 
 def settled(scene: Scene, attempt: int) -> bool:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from core.adapters.appwrite_client import AppwriteClient
 from core.adapters.appwrite_files import AppwriteFiles
+from core.adapters.appwrite_function import AppwriteFunction
 from core.adapters.appwrite_store import AppwriteStore
 from core.adapters.http_dispatch import HttpDispatcher
 from core.adapters.inline_dispatch import InlineDispatcher
 from core.adapters.modal_dispatch import ModalDispatcher
+from core.costs import Meter
 from core.engines.cards_palettes import PALETTES
 from core.engines.languages import speaks
 from core.engines.storyboard_text import TextStoryboard
@@ -34,8 +36,12 @@ class SystemClock:
         time.sleep(seconds)
 
 
-def build_parts(settings: Settings) -> Parts:
+def build_parts(settings: Settings, *, function_id: str = "") -> Parts:
     """Everything the steps work with. Opens no connection yet.
+
+    Args:
+        settings: of this process.
+        function_id: the function that this process is an execution of; empty: it is none.
 
     Raises:
         InvalidInputError: a setting names something that does not exist.
@@ -67,6 +73,7 @@ def build_parts(settings: Settings) -> Parts:
         storyboard=TextStoryboard(),
         settings=settings,
         clock=SystemClock(),
+        plan_soon=AppwriteFunction(client, function_id).process if function_id else None,
     )
     if isinstance(dispatcher, InlineDispatcher):
         dispatcher.run = lambda job: run_job(parts, build_engines(settings), job)
@@ -152,8 +159,14 @@ def place(engines: Engines, device: str) -> None:
         model.to(device)
 
 
-def run_job(parts: Parts, engines: Engines, job: Job) -> None:
-    """Do one job of a renderer.
+def run_job(parts: Parts, engines: Engines, job: Job, before: float = 0.0) -> None:
+    """Do one job of a renderer, and count what it costs.
+
+    Args:
+        parts: what every step works with.
+        engines: the makers.
+        job: what is to be done.
+        before: seconds that the machine has already run for this job alone, such as its start.
 
     Raises:
         ScenewrightError: it may succeed in another attempt.
@@ -162,9 +175,13 @@ def run_job(parts: Parts, engines: Engines, job: Job) -> None:
     from core.combine import compose
     from core.render import render_chunk
 
-    if job.kind == "render":
-        render_chunk(parts, engines, job)
-    elif job.kind == "compose":
-        compose(parts, engines, job)
-    else:
+    work = {"render": render_chunk, "compose": compose}.get(job.kind)
+    if work is None:
         raise InvalidInputError(f"There is no job of kind {job.kind!r}.", code="unknown_job", field="kind")
+    meter = Meter(parts.settings.machine_of(job.kind), job, parts.clock.now(), before=before)
+    try:
+        work(parts, engines, job, meter)
+    except Exception:
+        meter.settle(parts, job.video_id)
+        raise
+    meter.settle(parts, job.video_id)

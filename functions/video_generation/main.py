@@ -37,7 +37,7 @@ def settings_of(key: str) -> Settings:
 def wired(key: str) -> tuple[Parts, Choices]:
     """Parts and choices of one key: warm executions share connections until their key changes."""
     settings = settings_of(key)
-    parts = build_parts(settings)
+    parts = build_parts(settings, function_id=os.environ.get("APPWRITE_FUNCTION_ID", ""))
     return parts, build_choices(settings, parts.files)
 
 

@@ -14,10 +14,12 @@ import pytest
 
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
+from core.costs import Meter
 from core.documents import Options, Scene, Video
 from core.engines.storyboard_text import TextStoryboard
 from core.identity import scene_id
-from core.ports import Parts
+from core.ports import Job, Parts
+from core.prices import Machine
 from core.progress import Reporter, rendering_progress
 from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
@@ -57,11 +59,16 @@ def video(store: AppwriteStore) -> Iterator[Video]:
     store.forget(made.id)
 
 
+def meter() -> Meter:
+    """Of a machine that costs nothing."""
+    return Meter(Machine(), Job("render", "", 1), datetime.now(UTC))
+
+
 def render(parts: Parts, video: Video, number: int, seconds: float) -> None:
     """What a renderer tells while it makes one scene, far more often than anybody may write."""
     (scene,) = (s for s in parts.store.scenes(video.id) if s.scene_number == number)
     begun = time.monotonic()
-    with Reporter(parts, video) as reporter:
+    with Reporter(parts, video, meter()) as reporter:
         reporter.hold(scene)
         while (passed := time.monotonic() - begun) < seconds:
             reporter.tell(passed / seconds, f"Scene {number}: {passed / seconds:.0%}")
@@ -108,7 +115,7 @@ def test_a_new_attempt_goes_on_from_the_bar_and_the_old_one_writes_nothing_more(
     work = threading.Thread(target=render, args=(parts, video, 1, 2.5))
     states = seen_while(parts, video, [work])
     before = states[-1]
-    stale = Reporter(parts, before)
+    stale = Reporter(parts, before, meter())
     taken = parts.store.advance(before, attempt=2, handle=json.dumps({"handed_at": datetime.now(UTC).isoformat()}))
 
     with stale:

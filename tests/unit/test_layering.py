@@ -19,6 +19,7 @@ STEPS = [
     "journal",
     "times",
     "eta",
+    "pace",
     "costs",
     "quote",
     "create",
