@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +19,20 @@ from core.wiring import build_engines, build_parts, place
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """The engines in memory, and how many seconds that took."""
+
+    engines: Engines
+    seconds: float
+
+
+@dataclass(slots=True)
 class Container:
     """A container that is ready for jobs, one after another."""
 
     parts: Parts
     engines: Engines
+    start_seconds: float = 0.0  # what its start took: the first job pays for it
 
     def work(self, body: object) -> dict[str, str]:
         """Do one job.
@@ -42,7 +52,8 @@ class Container:
             job = read_job(body)
         except ScenewrightError as error:
             return _failed(error)
-        failure = do(self.parts, self.engines, job)
+        before, self.start_seconds = self.start_seconds, 0.0
+        failure = do(self.parts, self.engines, job, before)
         if failure is None:
             return {"state": "done"}
         if failure.retryable:
@@ -69,32 +80,35 @@ def _border() -> Iterator[None]:
         raise _plain(explained(error)) from error
 
 
-def load() -> Engines:
-    """The engines in memory, on the CPU: what a snapshot of the container's memory may hold.
+def load() -> Loaded:
+    """Build the engines, on the CPU: what a snapshot of the container's memory may hold.
 
     Raises:
         RuntimeError: a setting cannot be read, weights are not there, or they cannot be loaded.
     """
+    begun = time.monotonic()
     share_one_arena()
     with _border():
         settings = Settings.from_env()
         logs.set_up(settings.log_level)
-        return build_engines(settings)
+        return Loaded(build_engines(settings), time.monotonic() - begun)
 
 
-def ready(engines: Engines) -> Container:
+def ready(loaded: Loaded) -> Container:
     """What must be new in every container, also in one that was restored from a snapshot.
 
     The settings are read again, since a secret may have changed since the snapshot; chance must not repeat itself.
+    A restore, which cannot see its own time, counts as what it saved: that is more than it takes.
 
     Raises:
         RuntimeError: a setting cannot be read, or the models do not fit the device.
     """
+    begun = time.monotonic()
     random.seed()
     with _border():
         settings = Settings.from_env()
-        place(engines, settings.device)
-        return Container(build_parts(settings), engines)
+        place(loaded.engines, settings.device)
+        return Container(build_parts(settings), loaded.engines, loaded.seconds + time.monotonic() - begun)
 
 
 @functools.cache

@@ -35,15 +35,17 @@ def read_job(body: object) -> Job:
     return Job(kind, video_id, attempt, tuple(scenes))
 
 
-def do(parts: Parts, engines: Engines, job: Job) -> ScenewrightError | None:
+def do(parts: Parts, engines: Engines, job: Job, before: float = 0.0) -> ScenewrightError | None:
     """Do a job; what ended it before its time, if anything did, as an error with a sentence.
+
+    `before`: seconds that the machine has run for this job alone, see `wiring.run_job`.
 
     What nobody below has explained ends the video too, in words. What is no Exception passes: a process that is told
     to stop marks nothing as failed, and whatever it had in hand is found by its silence.
     """
     logs.works_on(job)
     try:
-        run_job(parts, engines, job)
+        run_job(parts, engines, job, before)
     except ScenewrightError as failure:
         return failure
     except Exception as failure:

@@ -17,7 +17,9 @@ def _setting(env: str, default: Any, unit: str, meaning: str, *, secret: bool = 
     return field(default=default, metadata={"env": env, "unit": unit, "meaning": meaning, "secret": secret})
 
 
-PICTURES = ("cards",)  # makers of pictures this product has
+PICTURES = ("cards", "sdxl")  # makers of pictures this product has
+
+_ON_MODAL = {"render": "A10,2,12", "compose": ",4,4"}  # machines there, where nothing else is set
 
 # (what waits, how many times as long at least, what it waits for)
 _ORDER = (
@@ -55,6 +57,13 @@ class Settings:
         "COQUI_TOS_AGREED", 0, "0 or 1", "1: the licence of XTTS v2 (CPML, no commercial use) is accepted"
     )
     weights_dir: str = _setting("SCENEWRIGHT_WEIGHTS", "weights", "path", "folder of the models' weights")
+    picture_scale: float = _setting(
+        "SCENEWRIGHT_PICTURE_SCALE", 1.0, "times", "sides of a model's pictures against 1024 px; smaller is faster and worse"
+    )
+    steps_fast: int = _setting(
+        "SCENEWRIGHT_STEPS_FAST", 4, "steps", "of a picture of quality fast: those its weights were made for"
+    )
+    steps_high: int = _setting("SCENEWRIGHT_STEPS_HIGH", 30, "steps", "of a picture of quality high")
     device: str = _setting(
         "SCENEWRIGHT_DEVICE", "", "name", "where models run: cuda or cpu; empty: cuda if there is one"
     )
@@ -76,13 +85,16 @@ class Settings:
         "SCENEWRIGHT_PARALLEL_CALLS", 2, "calls", "how many render calls one video is spread over"
     )
     render_machine: str = _setting(
-        "SCENEWRIGHT_RENDER_MACHINE", "", "GPU,cores,GiB", "what a call that makes scenes runs on; empty: costs nothing"
+        "SCENEWRIGHT_RENDER_MACHINE",
+        "",
+        "GPU,cores,GiB",
+        "what a call that makes scenes runs on; empty: on Modal A10,2,12, elsewhere it costs nothing",
     )
     compose_machine: str = _setting(
         "SCENEWRIGHT_COMPOSE_MACHINE",
         "",
         "GPU,cores,GiB",
-        "what a call that joins runs on; empty: costs nothing",
+        "what a call that joins runs on; empty: on Modal ,4,4, elsewhere it costs nothing",
     )
     max_usd_per_video: float = _setting(
         "SCENEWRIGHT_MAX_USD_PER_VIDEO", 0.0, "USD", "the most that one video may cost; 0: any amount"
@@ -197,9 +209,10 @@ class Settings:
         Raises:
             InvalidInputError: the setting cannot be read.
         """
+        usual = _ON_MODAL if self.renderer == "modal" else {}
         if kind == "compose":
-            return Machine.parse(self.compose_machine, "SCENEWRIGHT_COMPOSE_MACHINE")
-        return Machine.parse(self.render_machine, "SCENEWRIGHT_RENDER_MACHINE")
+            return Machine.parse(self.compose_machine or usual.get(kind, ""), "SCENEWRIGHT_COMPOSE_MACHINE")
+        return Machine.parse(self.render_machine or usual.get(kind, ""), "SCENEWRIGHT_RENDER_MACHINE")
 
     def check_costs(self) -> None:
         """Machines must be readable, and limits amounts.

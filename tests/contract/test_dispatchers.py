@@ -10,17 +10,39 @@ import pytest
 from core.adapters.appwrite_store import AppwriteStore
 from core.adapters.http_dispatch import HttpDispatcher
 from core.adapters.inline_dispatch import InlineDispatcher
+from core.adapters.modal_dispatch import ModalDispatcher
 from core.ports import CallState, Dispatcher, Job
 from core.status import SceneStatus
 from core.wiring import build_engines, build_parts, run_job
+from tests import on_modal
+from tests.emulator.conftest import Running
+from tests.plane import Plane
 from tests.waiting import wait_for
 
 from .conftest import Worker, cancel_video, is_ready, short_job
 
 
-@pytest.fixture(params=["http", "inline"])
+@pytest.fixture(scope="module")
+def plane(appwrite: Running) -> Iterator[Plane]:
+    """The app on Modal's side, with one container that stays."""
+    secret = on_modal.backend(appwrite.endpoint, appwrite.project, appwrite.key)
+    env = {
+        "SCENEWRIGHT_REPORT_SECONDS": "0.2",
+        "SCENEWRIGHT_MODAL_MAX_CONTAINERS": "1",
+        "SCENEWRIGHT_MODAL_SCALEDOWN_SECONDS": "120",
+    }
+    with on_modal.deployed(secret, env) as started:
+        yield started
+        assert not started.unimplemented
+
+
+@pytest.fixture(params=["http", "inline", "modal"])
 def dispatcher(request: pytest.FixtureRequest, worker: Worker) -> Iterator[Dispatcher]:
-    """Both, each with one place to work at, on the same documents."""
+    """All, each with one place to work at, on the same documents."""
+    if request.param == "modal":
+        request.getfixturevalue("plane")
+        yield ModalDispatcher(worker.settings)
+        return
     if request.param == "http":
         wait_for(lambda: is_ready(worker), "a free process", 60)
         yield HttpDispatcher(worker.settings, lambda _: None)

@@ -14,6 +14,9 @@ from core.ports import Engines, Job, Parts
 BODY = {"kind": "render", "video_id": "v1", "attempt": 1, "scenes": [1, 2]}
 
 
+started: list[float] = []  # seconds that jobs were told their machine had run before
+
+
 class Stopped(BaseException):
     """As a preemption and a timeout arrive: no Exception."""
 
@@ -22,9 +25,11 @@ class Stopped(BaseException):
 def ends(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let jobs end as the test says; returns what they were."""
     done: list[Job] = []
+    started.clear()
 
     def end(error: BaseException | None) -> list[Job]:
-        def run(parts: Parts, engines: Engines, work: Job) -> None:
+        def run(parts: Parts, engines: Engines, work: Job, before: float) -> None:
+            started.append(before)
             done.append(work)
             if error is not None:
                 raise error
@@ -45,6 +50,17 @@ def test_a_job_that_ends_well_is_done_and_was_read_from_ids_alone(ends: Any) -> 
 
     assert container().work(BODY) == {"state": "done"}
     assert done == [Job("render", "v1", 1, (1, 2))]
+
+
+def test_the_first_job_of_a_container_pays_for_its_start_and_no_other(ends: Any) -> None:
+    ends(None)
+    fresh = container()
+    fresh.start_seconds = 7.5
+
+    fresh.work(BODY)
+    fresh.work(BODY)
+
+    assert started == [7.5, 0.0]
 
 
 def test_what_failed_for_good_is_told_not_raised_so_that_nobody_tries_it_again(ends: Any) -> None:

@@ -36,7 +36,7 @@ STEPS = [
     "routes",
 ]
 # above wiring; every module of the command line too
-ABOVE = {"job", "containers", "deployment", "isolated", "worker", "stack", "watch", "doctor"}
+ABOVE = {"job", "containers", "deployment", "isolated", "weights", "worker", "stack", "watch", "doctor"}
 HEAVY = {"modal", "torch", "diffusers", "TTS", "ffmpeg", "imageio_ffmpeg", "cv2", "PIL", "numpy", "espeakng_loader"}
 
 
