@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,12 +16,14 @@ import typer
 from rich.live import Live
 from typer.core import TyperGroup
 
-from core import cli_control
+from core import cli_control, cli_costs
 from core import cli_view as view
 from core import stack as local
 from core.cli_connect import AsJson, Data, connected, errors, folder_of, out
+from core.costs import day_of, spent_on
 from core.documents import Video
 from core.errors import InvalidInputError, RefusedError, ScenewrightError, UnavailableError
+from core.prices import dollars
 from core.settings import Settings
 from core.status import VideoStatus
 
@@ -217,7 +220,7 @@ def list_videos(
                 live.update(view.videos_table(*store.list_videos(owner, status=status, limit=limit)), refresh=True)
 
 
-for command in cli_control.COMMANDS:
+for command in (*cli_control.COMMANDS, *cli_costs.COMMANDS):
     app.command()(command)
 
 
@@ -228,6 +231,10 @@ def stats(data: Data = None) -> None:
         store = connection.store()
         owner = "" if connection.settings.api_key else connection.session().user_id
         counts = [(str(s), str(store.list_videos(owner, status=s, limit=1)[1])) for s in VideoStatus]
+        if owner:  # an operator's videos are everybody's, and no page of them is small enough to be added up here
+            today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+            spent = spent_on(store.videos_since(owner, today), day_of(today))
+            counts.append(("spent today", dollars(spent)))
     out.print(view.pairs_table(counts, ("STATUS", "VIDEOS")))
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.documents import Scene, Video
+from core.prices import dollars
 from core.status import SceneStatus, VideoStatus
 
 _NARROW = 64  # columns; below it the details stand under the bar
@@ -93,6 +94,7 @@ def state(video: Video) -> dict[str, Any]:
         "current_scene": video.current_scene,
         "scene_count": video.scene_count,
         "eta_seconds": video.eta_seconds,
+        "cost_usd": video.cost_usd,
         "revision": video.revision,
         "error": {"code": video.error_code, "message": video.error_message} if video.error_code else None,
     }
@@ -256,6 +258,8 @@ def video_table(video: Video, scenes: Sequence[Scene]) -> RenderableType:
     ]
     if video.duration_seconds:
         rows.append(("length", Text(spoken_time(video.duration_seconds))))
+    if video.cost_usd:
+        rows.append(("cost", Text(dollars(video.cost_usd))))
     if video.error_code:
         rows.append(("error", Text(f"{video.error_code}: {video.error_message}", style="red")))
     for name, value in rows:
