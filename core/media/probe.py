@@ -131,13 +131,6 @@ def frames(path: Path) -> int:
     return last_number(log, r"frame= *(\d+)")
 
 
-def loudness(path: Path) -> Loudness:
-    """Measure the sound of a file. Raises EngineError when it has none."""
-    return parse_loudness(
-        run(["-i", str(path), "-map", "0:a:0", "-af", "ebur128=peak=true:framelog=quiet", "-f", "null", "-"]).log
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Pictures:
     """What decoding the pictures of a file showed."""

@@ -17,7 +17,7 @@ from core.documents import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from core.engines.narration import clean
 from core.engines.voice_espeak import EspeakVoice
 from core.errors import EngineError, InvalidInputError
-from core.media.probe import loudness
+from core.media.probe import listen
 from core.ports import Voice, VoiceBrief
 
 TEXT = (
@@ -56,7 +56,7 @@ def test_a_narration_lasts_whole_frames_with_exact_silence_around_it(spoken: Voi
 
 
 def test_a_narration_is_as_loud_as_a_film_and_does_not_clip(spoken: Voice) -> None:
-    measured = loudness(spoken.path)
+    measured = listen(spoken.path, sample_rate=SAMPLE_RATE, silent_seconds=1.0).loudness
     assert measured.integrated + 3.01 == pytest.approx(-16, abs=0.7), "3 LU more when played on two loudspeakers"
     assert measured.true_peak <= -1.0
 
