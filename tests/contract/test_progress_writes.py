@@ -9,26 +9,40 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from core.adapters.appwrite_client import AppwriteClient
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
+from core.adapters.inline_dispatch import InlineDispatcher
+from core.control import edit, retry
 from core.costs import Meter
+from core.create import create_video
 from core.documents import Options, Scene, Video
 from core.engines.storyboard_text import TextStoryboard
 from core.identity import scene_id
-from core.ports import Job, Parts
+from core.plan import plan
+from core.ports import D, Job, Parts
 from core.prices import Machine
 from core.progress import Reporter, rendering_progress
+from core.request import SceneEdit, validate
 from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
-from core.wiring import SystemClock
+from core.wiring import SystemClock, build_choices, run_job
+from tests.emulator.conftest import Running
+from tests.simulation.makers import makers
+from tests.simulation.scheduler import Scheduler
+from tests.waiting import wait_for
 
-from .test_sweep import Renderer
+from .conftest import client_of
+from .test_sweep import SCRIPT, Renderer
 
 RENDERERS = 4
 SETTINGS = Settings(report_seconds=0.1, beat_seconds=1.0)
+CHOICES = build_choices(SETTINGS)
 NARRATION = "The river begins as a spring, and it grows with every brook it meets on its way to the sea."
 
 
@@ -127,3 +141,68 @@ def test_a_new_attempt_goes_on_from_the_bar_and_the_old_one_writes_nothing_more(
     assert parts.store.get_video(video.id).progress >= before.progress >= rendering_progress(RENDERERS, 1)
     assert all(one.progress <= other.progress for one, other in pairwise([before, *later]))
     assert all("past" not in s.stage for s in later)
+
+
+# ---- a whole video, its edit, its retry and its join, by everybody who writes
+
+
+class Noting(AppwriteStore):
+    """Notes each write to a video: when the server made it, and what it said then."""
+
+    def __init__(self, client: AppwriteClient) -> None:
+        super().__init__(client)
+        self.written: list[Video] = []
+
+    def advance(self, document: D, **changes: Any) -> D:
+        """See ports.Store."""
+        after = super().advance(document, **changes)
+        if isinstance(after, Video):
+            self.written.append(after)
+        return after
+
+
+@pytest.fixture
+def whole(appwrite: Running) -> Iterator[tuple[Parts, Noting, Video]]:
+    """A new video, and a renderer in this process whose makers need a few tenths of a second for each thing."""
+    store, files = Noting(client_of(appwrite)), AppwriteFiles(client_of(appwrite))
+    renderer = InlineDispatcher(2)
+    parts = Parts(store, files, renderer, TextStoryboard(), Settings(), SystemClock())
+    pace = SimpleNamespace(rng=SimpleNamespace(uniform=lambda *_: 0.3), sleep=time.sleep)
+    engines = makers(cast("Scheduler", pace), lambda *_: None)
+    renderer.run = lambda job: run_job(parts, engines, job)
+    made = create_video(parts, validate({"script": SCRIPT, "resolution": 360}, CHOICES), "ada")
+    yield parts, store, made
+    store.forget(made.id)
+
+
+def ended(parts: Parts, video: Video) -> Video:
+    """The video when it has its film."""
+
+    def completed() -> Video | None:
+        there = parts.store.get_video(video.id)
+        return there if there.status is VideoStatus.COMPLETED else None
+
+    return wait_for(completed, "the film", 60)
+
+
+def test_in_no_second_of_its_life_is_a_video_written_a_third_time(whole: tuple[Parts, Noting, Video]) -> None:
+    """Its creation is no write to it, and a person's cancel or delete waits for nothing."""
+    parts, store, video = whole
+
+    plan(parts, video.id, CHOICES)
+    first = ended(parts, video)
+    edit(parts, first, 2, SceneEdit(narration="Gulls follow the boats home in the evening."))
+    edited = ended(parts, video)
+    scene = store.scenes(video.id)[0]
+    store.advance(scene, substitution='{"what": "picture", "why": "It failed.", "used": "a title card"}')
+    retry(parts, edited, CHOICES)
+    last = ended(parts, video)
+
+    assert [v.revision for v in store.written] == list(range(video.revision + 1, last.revision + 1))
+    entered = [after for before, after in pairwise([video, *store.written]) if after.status is not before.status]
+    again = [VideoStatus.RENDERING, VideoStatus.COMBINING, VideoStatus.COMPLETED]
+    assert [v.status for v in entered] == [VideoStatus.PLANNING, *again * 3]
+    at = [datetime.fromisoformat(v.updated_at) for v in store.written]
+    told = [f"{moment:%H:%M:%S.%f} {v.status} {v.stage}" for moment, v in zip(at, store.written, strict=True)]
+    apart = [(third - first).total_seconds() for first, third in zip(at, at[2:], strict=False)]
+    assert min(apart) >= 1.0, "\n".join(told)

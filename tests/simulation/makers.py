@@ -35,7 +35,7 @@ class _Maker:
     making: Making
     id: str = "text"
     version: str = "1"
-    suffix: str = ".txt"
+    suffix: str = ".png"  # by its name: what real storage takes
 
     def _work(self, kind: str, what: str) -> None:
         self.making(kind, what)
