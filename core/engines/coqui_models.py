@@ -77,8 +77,7 @@ class Vits:
 
     def can_say(self, piece: Piece, language: str) -> bool:
         """Whether a letter or phoneme of the piece is in the vocabulary."""
-        marks = self._tokenizer.characters.punctuations
-        return any(s not in marks and not s.isspace() for t in piece.tokens for s in self._symbols_of(t, language))
+        return any(self._symbols_of(token, language) for token in piece.tokens)
 
     def say(self, piece: Piece, manner: Manner, seed: int) -> Said:
         """Speak one piece; the model's durations say when each token begins."""
@@ -107,10 +106,12 @@ class Vits:
         return tuple(None if at is None else begins[at] / whole * seconds for at in found)
 
     def _symbols(self, token: str, language: str) -> str:
-        """A token alone as the model would be given it; what the vocabulary lacks is left out."""
+        """A token alone as the model would be given it, without what its vocabulary lacks; empty if only marks stay."""
         if not any(c.isalnum() for c in token):
             return ""  # the phonemizer stumbles over marks alone
-        return "".join(map(self._symbol, self._tokenizer.text_to_ids(token, language=language)))
+        symbols = "".join(map(self._symbol, self._tokenizer.text_to_ids(token, language=language)))
+        marks = self._tokenizer.characters.punctuations
+        return symbols if any(s not in marks and not s.isspace() for s in symbols) else ""
 
     def _symbol(self, number: int) -> str:
         """The letter or phoneme behind an id; nothing for blanks and paddings."""

@@ -19,9 +19,10 @@ from core.media.speech import Mark, Sound, shape, write_wav
 from core.ports import Voice, VoiceBrief
 
 _TRIES = 2  # of one sentence, each with other noise
-_SILENT = 10 ** (-50 / 20)  # a sentence whose loudest sample is below was not said
+_SILENT = 10 ** (-50 / 20)  # a sentence whose samples differ less was not said; an offset cannot be heard
 _FULL_SCALE, _CLIPPED = 0.999, 0.02  # broken when so large a share of the samples is at full scale
 _LEAST, _PER_LETTER = 6.0, 0.7  # seconds at speed 1: a model that has lost its way babbles on
+_FADE = 0.005  # seconds
 _FAULTS = {
     "voice_silent": "The voice model made no sound for a sentence of this text.",
     "voice_broken": "The voice model made a broken sound for a sentence of this text.",
@@ -113,9 +114,10 @@ class CoquiVoice:
                 with self._lock:
                     said = self._said(piece, manner)
                 starts = [None if s is None else at / self._model.rate + s for s in said.starts]
+                sound = joinable(said.sound, self._model.rate)
                 pause = np.zeros(round(piece.pause / manner.speed * self._model.rate), np.float32)
-                sounds += [said.sound, pause]
-                at += said.sound.size + pause.size
+                sounds += [sound, pause]
+                at += sound.size + pause.size
             marks += [Mark(token, start) for token, start in zip(piece.tokens, starts, strict=True)]
         if not sounds:
             raise EngineError("The voice has no sounds for the letters of this text.", code="voice_cannot_say")
@@ -153,8 +155,17 @@ def fault_of(sound: Sound, rate: int, letters: int, speed: float) -> str:
     """What is wrong with the sound of one sentence: a code of this module, or nothing."""
     if not np.isfinite(sound).all():
         return "voice_broken"
-    peaks = np.abs(sound)
-    if float(peaks.max(initial=0.0)) < _SILENT:
-        return "voice_silent"
     babble = sound.size / rate * speed > _LEAST + _PER_LETTER * letters
-    return "voice_broken" if babble or float(np.mean(peaks >= _FULL_SCALE)) > _CLIPPED else ""
+    if babble or np.count_nonzero(np.abs(sound) >= _FULL_SCALE) > _CLIPPED * sound.size:
+        return "voice_broken"
+    return "voice_silent" if sound.size == 0 or float(np.ptp(sound)) < _SILENT else ""
+
+
+def joinable(sound: Sound, rate: int) -> Sound:
+    """The sound of one sentence without an offset, faded at both ends: put beside silence, it makes no click."""
+    size = min(round(_FADE * rate), sound.size // 2)
+    slope = np.linspace(0.0, 1.0, size, dtype=np.float32)
+    faded = np.asarray(sound - sound.mean(), np.float32)
+    faded[:size] *= slope
+    faded[sound.size - size :] *= slope[::-1]
+    return faded

@@ -11,7 +11,7 @@ LETTERS = string.ascii_lowercase + "äöüéèàñç"
 
 
 def write(folder: Path, change: Callable[[Any], None] | None = None, *, language: str = "en") -> None:
-    """Write `folder/vits`: config.json and model_file.pth, about 1 MB.
+    """Write config.json and model_file.pth, about 1 MB, to `folder`.
 
     change: what is done to the model before its weights are kept, for example to break them.
     """
@@ -35,7 +35,7 @@ def write(folder: Path, change: Callable[[Any], None] | None = None, *, language
         upsample_kernel_sizes_decoder=[16, 16, 4, 4],
         init_discriminator=False,
         use_sdp=False,
-        length_scale=4.0,  # untrained durations are one frame a letter, too short to be told apart
+        length_scale=3.0,  # untrained durations are one frame a letter, too short to be told apart
     )
     letters = CharactersConfig(
         characters_class="TTS.tts.models.vits.VitsCharacters",
@@ -59,7 +59,6 @@ def write(folder: Path, change: Callable[[Any], None] | None = None, *, language
         model = Vits(config)
         if change is not None:
             change(model)
-    place = folder / "vits"
-    place.mkdir(parents=True, exist_ok=True)
-    torch.save({"model": model.state_dict()}, place / "model_file.pth")
-    config.save_json(str(place / "config.json"))
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"model": model.state_dict()}, folder / "model_file.pth")
+    config.save_json(str(folder / "config.json"))
