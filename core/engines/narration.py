@@ -113,7 +113,7 @@ def starts_in(whole: str, parts: Sequence[str]) -> list[int | None]:
     its tokens alone; they differ from those in the sentence where sounds run together or numbers are read out.
     Returns one index into `whole` per part, never falling; None for parts without symbols.
     """
-    spoken = [part for part in parts if part.strip()]
+    spoken = [part for part in parts if part.strip()] if whole else []
     blocks = SequenceMatcher(None, " ".join(spoken), whole, autojunk=False).get_matching_blocks()
     edges = [block.a for block in blocks]
 
@@ -126,4 +126,4 @@ def starts_in(whole: str, parts: Sequence[str]) -> list[int | None]:
 
     begins = accumulate((len(part) + 1 for part in spoken), initial=0)
     places = iter([place(begin) for begin, _ in zip(begins, spoken, strict=False)])
-    return [next(places) if part.strip() and whole else None for part in parts]
+    return [next(places, None) if part.strip() else None for part in parts]
