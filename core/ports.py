@@ -82,8 +82,12 @@ class PictureEngine(Protocol):
     """Makes the picture of one scene, for people to look at and for the clip to be made from."""
 
     id: str
-    version: str
     suffix: str  # of the file it writes: ".jpg" or ".png"
+
+    @property
+    def version(self) -> str:
+        """Of the engine and, where it has one, of its model."""
+        ...
 
     def draw(self, brief: PictureBrief, out: Path, report: Report) -> Mapping[str, Any]:
         """Write the picture to `out`, return facts. Raises EngineError, and whatever `report` raises."""

@@ -58,7 +58,7 @@ class Settings:
     )
     weights_dir: str = _setting("SCENEWRIGHT_WEIGHTS", "weights", "path", "folder of the models' weights")
     picture_scale: float = _setting(
-        "SCENEWRIGHT_PICTURE_SCALE", 1.0, "times", "sides of a model's pictures against 1024 px; smaller is faster and worse"
+        "SCENEWRIGHT_PICTURE_SCALE", 1.0, "times", "sides of a model's pictures against 1024 px; smaller: faster, worse"
     )
     steps_fast: int = _setting(
         "SCENEWRIGHT_STEPS_FAST", 4, "steps", "of a picture of quality fast: those its weights were made for"

@@ -108,6 +108,8 @@ def build_engines(settings: Settings) -> Engines:
 
     cards = CardPictures()
     makers: dict[str, PictureEngine] = {"cards": cards}
+    if "sdxl" in settings.picture_names:
+        makers["sdxl"] = _sdxl(settings)
     return Engines(
         voice=_voice(settings),
         pictures={name: makers[name] for name in settings.picture_names},
@@ -117,6 +119,21 @@ def build_engines(settings: Settings) -> Engines:
         title_card=TitleCard(),
         silence=Silence(),
     )
+
+
+def _sdxl(settings: Settings) -> PictureEngine:
+    """Pictures by a model; its weights are read on first use."""
+    from core.engines.image_sdxl import SdxlPictures
+
+    steps = {"fast": settings.steps_fast, "high": settings.steps_high}
+    if min(steps.values()) < 1 or not 0 < settings.picture_scale <= 2:
+        raise InvalidInputError(
+            "SCENEWRIGHT_STEPS_FAST and SCENEWRIGHT_STEPS_HIGH must be at least 1, SCENEWRIGHT_PICTURE_SCALE "
+            "above 0 and at most 2.",
+            field="SCENEWRIGHT_PICTURE_SCALE",
+        )
+    weights = Path(settings.weights_dir)
+    return SdxlPictures(weights, settings.device, scale=settings.picture_scale, steps=steps)
 
 
 def _voice(settings: Settings) -> VoiceEngine:
@@ -141,6 +158,19 @@ def _voice(settings: Settings) -> VoiceEngine:
     from core.engines.voice_pair import VoicePair
 
     return VoicePair(CoquiVoice(name, Path(settings.weights_dir)), EspeakVoice())
+
+
+def load(engines: Engines) -> None:
+    """Read the weights of the models among the makers into the CPU's memory, which else happens on first use.
+
+    What is in memory then can be kept in a snapshot: no GPU is touched.
+
+    Raises:
+        MissingToolError: weights are not there.
+    """
+    for model in (engines.voice, *engines.pictures.values()):
+        if hasattr(model, "load"):
+            model.load()
 
 
 def place(engines: Engines, device: str) -> None:
