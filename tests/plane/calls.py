@@ -31,7 +31,7 @@ class Calls:
         if function is None:
             raise GRPCError(Status.NOT_FOUND, "No such function")
         spawned = request.function_call_invocation_type == api_pb2.FUNCTION_CALL_INVOCATION_TYPE_ASYNC
-        call = Call(new_id("fc"), function.id, spawned)
+        call = Call(new_id("fc"), function.id, spawned, request.parent_input_id)
         self._scheduler.calls[call.id] = call
         return api_pb2.FunctionMapResponse(
             function_call_id=call.id,
@@ -61,9 +61,8 @@ class Calls:
 
     async def FunctionGetOutputs(self, request: Any) -> api_pb2.FunctionGetOutputsResponse:
         def ready() -> api_pb2.FunctionGetOutputsResponse | None:
-            call = self._scheduler.calls.get(request.function_call_id)
-            answer = _outputs(call, request)
-            return answer if answer.outputs or call is None else None
+            answer = _outputs(self._scheduler.calls.get(request.function_call_id), request)
+            return answer if answer.outputs else None
 
         answer = await self._scheduler.pulse.until(ready, min(max(request.timeout, 0.0), LONG_POLL))
         return answer or _outputs(self._scheduler.calls.get(request.function_call_id), request)
@@ -85,6 +84,34 @@ class Calls:
             raise GRPCError(Status.NOT_FOUND, "No such function call")
         self._scheduler.cancel(call, terminate=request.terminate_containers)
         return Empty()
+
+    async def FunctionGetCallGraph(self, request: Any) -> api_pb2.FunctionGetCallGraphResponse:
+        if request.function_call_id not in self._scheduler.calls:
+            raise GRPCError(Status.NOT_FOUND, "No such function call")
+        graph = api_pb2.FunctionGetCallGraphResponse()
+        for call in self._family(self._scheduler.calls[request.function_call_id]):
+            made = self._catalog.functions[call.function_id]
+            graph.function_calls.add(
+                function_call_id=call.id,
+                parent_input_id=call.parent,
+                function_name=made.name,
+                module_name=made.definition.module_name,
+            )
+            for one in call.inputs:
+                graph.inputs.add(input_id=one.id, status=one.status, function_call_id=call.id, task_id=one.task_id)
+        return graph
+
+    def _family(self, call: Call) -> list[Call]:
+        """The call nobody made from a container, and all that were made because of it."""
+        calls = self._scheduler.calls
+        by_input = {one.id: other for other in calls.values() for one in other.inputs}
+        while call.parent in by_input:
+            call = by_input[call.parent]
+        family = [call]
+        for member in family:  # grows while it is walked
+            own = {one.id for one in member.inputs}
+            family += [other for other in calls.values() if other.parent in own]
+        return family
 
     # ---- containers
 

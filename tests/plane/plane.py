@@ -42,7 +42,7 @@ class Plane:
         secrets: dict[str, dict[str, str]] | None = None,
         longest_delay: float = 0.2,
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="plane-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="plane-", dir="/tmp"))  # the path of a socket must be short
         self.means = Means(str(python), dict(env or {}), longest_delay)
         self._blobs = Blobs()
         self.catalog = Catalog(self.folder, self._blobs, self._published)
@@ -203,6 +203,14 @@ class Plane:
         """Task ids of the containers of a function that live now."""
         return self._do(lambda: [task.id for task in self.scheduler.tasks.values() if task.function.name == function])
 
+    def starts(self, function: str) -> int:
+        """How many containers of a function have been started."""
+        return self._do(lambda: self.scheduler.starts[function])
+
+    def pids(self) -> list[int]:
+        """Process ids of all containers that live now."""
+        return self._do(lambda: [task.process.pid for task in self.scheduler.tasks.values() if task.process])
+
     def log(self) -> str:
         """What all containers have printed, for the message of a failed test."""
         files = sorted((self.folder / "tasks").glob("*/log"))
@@ -212,6 +220,7 @@ class Plane:
         """What `ready` gives as soon as that is true; AssertionError with the containers' output otherwise."""
         end = time.monotonic() + seconds
         while not (value := ready()):
+            assert not self.scheduler.errors, self.scheduler.errors
             assert time.monotonic() < end, f"no {what} within {seconds} s\n{self.log()}"
             time.sleep(0.02)
         return value
@@ -261,8 +270,8 @@ class Plane:
 
     @contextlib.contextmanager
     def held(self, function: str) -> Iterator[None]:
-        """Start no container of a function meanwhile: a cold start that takes as long as the test likes."""
-        self._do(lambda: self.scheduler.held.add(function))
+        """A cold start that takes as long as the test likes: idle containers end, and none is started meanwhile."""
+        self._do(lambda: self.scheduler.hold(function))
         try:
             yield
         finally:
@@ -279,8 +288,8 @@ class Plane:
         self._do(lambda: self.wire.lost.update({name: times}))
 
     def refuse(self, name: str, status: Status, times: int = 1) -> None:
-        """Answer the next `times` calls of that name with a status."""
-        self._do(lambda: self.wire.refusals.setdefault(name, deque()).extend([status] * times))
+        """Answer the next `times` calls of that name with a status; 0: none any more."""
+        self._do(lambda: self.wire.refusals.update({name: deque([status] * times)}))
 
     def call(self, call: str) -> Call:
         """The plane's own record of a call. KeyError: there is none."""

@@ -52,8 +52,14 @@ class Input:
     body: Any
     asynchronous: bool
     retry_count: int = 0
-    done: bool = False
+    status: Any = 0  # of the outcome; 0: there is none
+    task_id: str = ""  # of the latest delivery
     holders: set[str] = field(default_factory=set)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is an outcome."""
+        return bool(self.status)
 
 
 @dataclass
@@ -63,6 +69,7 @@ class Call:
     id: str
     function_id: str
     asynchronous: bool
+    parent: str = ""  # id of the input that made the call from inside a container
     inputs: list[Input] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
 

@@ -68,6 +68,7 @@ class Scheduler:
         self.held: set[str] = set()  # names of functions that get no container now
         self.crashes: Counter[str] = Counter()  # starts still to be crashed, by name of the function
         self.starts: Counter[str] = Counter()  # containers started, by name of the function
+        self.errors: list[BaseException] = []  # of the plane itself, for the test to fail with
         self._folder, self._catalog, self._means, self._serve = folder, catalog, means, serve
         self._queues: dict[str, deque[Input]] = {}
         self._died_early: Counter[str] = Counter()  # in a row, by id of the function
@@ -89,6 +90,7 @@ class Scheduler:
         for one in given:
             queue.remove(one)
             one.holders.add(task.id)
+            one.task_id = task.id
             task.running[one.id] = one
             self.deliveries.append(Delivery(one.call_id, one.id, one.retry_count, task.id))
             seconds = task.function.definition.timeout_secs or TIMEOUT
@@ -135,7 +137,7 @@ class Scheduler:
             self.enqueue(made)
 
     def _finish(self, made: Input, result: Any, data_format: Any = 0, task_id: str = "") -> None:
-        made.done = True
+        made.status = result.status
         for queue in self._queues.values():
             if made in queue:
                 queue.remove(made)
@@ -179,8 +181,9 @@ class Scheduler:
             self._finish(made, Result(status=Result.GENERIC_STATUS_TERMINATED, exception="The call was cancelled"))
             for task in self._holding(made):
                 task.cancels.append(made.id)
-                if terminate and task.process:
-                    container.send(task.process, signal.SIGKILL)
+                if terminate:
+                    task.preempted = task.stopping = True  # what else runs there is delivered again
+                    self.kill(task)
         self.pulse.beat()
 
     def _holding(self, made: Input) -> list[Task]:
@@ -206,7 +209,12 @@ class Scheduler:
     def _spawn(self, work: Any) -> None:
         done = asyncio.get_running_loop().create_task(work)
         self._background.add(done)
-        done.add_done_callback(self._background.discard)
+        done.add_done_callback(self._finished)
+
+    def _finished(self, done: asyncio.Task[None]) -> None:
+        self._background.discard(done)
+        if not done.cancelled() and (error := done.exception()):
+            self.errors.append(error)
 
     async def _live(self, task: Task) -> None:
         """One container from its socket to its exit code."""
@@ -266,6 +274,13 @@ class Scheduler:
         for task in self.tasks.values():
             if task.function.app_id == app.id and task.origin is not self._catalog.origin(task.function):
                 task.stopping = True
+        self.pulse.beat()
+
+    def hold(self, name: str) -> None:
+        """No container takes an input of this function from now on."""
+        self.held.add(name)
+        for task in self.tasks.values():
+            task.stopping |= task.function.name == name
         self.pulse.beat()
 
     def preempt(self, task: Task) -> None:
