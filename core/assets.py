@@ -52,7 +52,8 @@ def keep(parts: Parts, video: Video, kind: str, key: str, path: Path, facts: Map
     bucket_id = BUCKET_OF[kind]
     # the kind is in the id so that two buckets of one name never meet
     file_id = digest(video.id, kind, sha256)[:36]
-    stored = parts.files.upload(bucket_id, file_id, path, video.owner_id)
+    # called after its video: whoever dies before the row leaves a file that the video's deletion finds
+    stored = parts.files.upload(bucket_id, file_id, path, video.owner_id, video.id)
     asset = Asset(
         id=asset_id(video.id, key),
         video_id=video.id,

@@ -28,7 +28,7 @@ from core.ports import CallState, Parts
 from core.progress import current_scene, restart_progress
 from core.render import hand_on
 from core.request import Choices, SceneEdit, check_size, validate
-from core.schema import FILMS
+from core.schema import BUCKET_OF, FILMS
 from core.status import SceneStatus, VideoStatus
 from core.text import estimate_seconds
 
@@ -409,11 +409,9 @@ def delete(parts: Parts, video: Video) -> bool:
 
 def _clear_away(parts: Parts, video: Video) -> None:
     """Files before rows, the video's own row last: as long as something is left, it is known where it belongs."""
-    gone: set[str] = set()
-    while fresh := [a for a in parts.store.assets(video.id) if a.id not in gone]:
-        for asset in fresh:
-            parts.files.delete(asset.bucket_id, asset.file_id)
-            gone.add(asset.id)
+    for bucket_id in sorted(set(BUCKET_OF.values())):
+        for file_id in parts.files.called(bucket_id, video.id):
+            parts.files.delete(bucket_id, file_id)
     costs.keep_deleted(parts, video)
     parts.store.forget(video.id)
     log.info("deleted", extra={"action": "deleted", "video": video.id})

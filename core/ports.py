@@ -358,8 +358,15 @@ class Files(Protocol):
         """The largest file the bucket takes: what its server allowed, which may be less than the schema asks."""
         ...
 
-    def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str) -> StoredFile:
-        """Send a file whole; what is there with other bytes is deleted first, the same file is left as it is."""
+    def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str, stem: str = "") -> StoredFile:
+        """Send a file whole; what is there with other bytes is deleted first, the same file is left as it is.
+
+        `stem`: its name without the extension; empty: as it is called here.
+        """
+        ...
+
+    def called(self, bucket_id: str, stem: str) -> list[str]:
+        """The ids of all files whose name without the extension is `stem`, those that are not whole too."""
         ...
 
     def stat(self, bucket_id: str, file_id: str) -> StoredFile | None:

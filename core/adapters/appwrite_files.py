@@ -9,9 +9,11 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from appwrite.input_file import InputFile
+from appwrite.query import Query
 
 from core.adapters.appwrite_client import AppwriteClient, iso, owner_permissions
 from core.adapters.retries import with_retries
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 5 * 1024 * 1024  # bytes; Appwrite takes no larger request, and counts chunks by this size
 _CHUNKS_AT_ONCE = 4
+_PAGE = 100
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -42,7 +45,7 @@ class AppwriteFiles:
         bucket = self._client.ask("get", f"/storage/buckets/{bucket_id}", f"bucket {bucket_id}")
         return int(bucket["maximumFileSize"])
 
-    def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str) -> StoredFile:
+    def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str, stem: str = "") -> StoredFile:
         """See ports.Files.
 
         A file that is there with other bytes, or in part, is deleted first: two encodes are never joined into one
@@ -58,7 +61,7 @@ class AppwriteFiles:
         if there:
             self.delete(bucket_id, file_id)
         try:
-            self._send(bucket_id, file_id, path, size, owner_permissions(owner_id))
+            self._send(bucket_id, file_id, path, f"{stem or path.stem}{path.suffix}", owner_permissions(owner_id))
         except ConflictError:
             log.info("file %s is there already", file_id, extra={"action": "upload_exists"})
         kept = self.stat(bucket_id, file_id)
@@ -66,8 +69,9 @@ class AppwriteFiles:
             raise UnavailableError(f"Storage does not hold all of file {file_id}.")
         return kept
 
-    def _send(self, bucket_id: str, file_id: str, path: Path, size: int, permissions: list[str]) -> None:
+    def _send(self, bucket_id: str, file_id: str, path: Path, name: str, permissions: list[str]) -> None:
         """One request, or the first chunk, which makes the file, and then the others side by side."""
+        size = path.stat().st_size
 
         def send(start: int) -> None:
             with path.open("rb") as file:
@@ -77,7 +81,7 @@ class AppwriteFiles:
             if size > _CHUNK:
                 headers["content-range"] = f"bytes {start}-{start + len(data) - 1}/{size}"
                 headers["x-appwrite-id"] = file_id
-            sent = {"fileId": file_id, "file": InputFile.from_bytes(data, path.name), "permissions": permissions}
+            sent = {"fileId": file_id, "file": InputFile.from_bytes(data, name), "permissions": permissions}
             self._client.ask("post", self._path(bucket_id), f"file {file_id}", sent, headers)
 
         send(0)
@@ -101,6 +105,18 @@ class AppwriteFiles:
             # some storage behind Appwrite gives a mark of its own instead of the checksum
             md5=raw["signature"] if _MD5.fullmatch(raw["signature"]) else "",
         )
+
+    def called(self, bucket_id: str, stem: str) -> list[str]:
+        """See ports.Files."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = [Query.limit(_PAGE), Query.offset(len(found)), Query.order_asc("$createdAt")]
+            queries = [Query.starts_with("name", f"{stem}."), *page]
+            files = self._client.ask("get", self._path(bucket_id), f"bucket {bucket_id}", {"queries": queries})["files"]
+            found += files
+            if len(files) < _PAGE:
+                # the query knows no difference between upper and lower case
+                return [file["$id"] for file in found if file["name"].rpartition(".")[0] == stem]
 
     def head(self, bucket_id: str, file_id: str, size: int) -> bytes:
         """See ports.Files."""

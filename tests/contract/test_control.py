@@ -468,6 +468,26 @@ _WISHES: dict[str, tuple[Callable[[Parts], Video], Callable[[Parts, Video], obje
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("size", [2000, 6_000_000], ids=["whole", "in part"])
+def test_a_file_whose_sender_died_before_its_row_goes_with_its_video(
+    appwrite: Running, parts: Parts, tmp_path: Path, size: int
+) -> None:
+    video, path = completed(parts), tmp_path / "clip.mp4"
+    path.write_bytes(secrets.token_bytes(size))
+    client = Mortal(appwrite.endpoint, appwrite.project, appwrite.key)
+    dying = replace(parts, store=AppwriteStore(client), files=AppwriteFiles(client))
+    client.left = 1  # the file, or the first chunk of it
+    with pytest.raises(DiedError):
+        assets.keep(dying, video, "clip", secrets.token_hex(32), path, {})
+    (left,) = set(parts.files.called(BUCKET_OF["clip"], video.id))
+    assert left not in {asset.file_id for asset in parts.store.assets(video.id)}
+
+    assert control.delete(parts, video)
+
+    assert [bucket for bucket in set(BUCKET_OF.values()) if parts.files.called(bucket, video.id)] == []
+    assert parts.files.stat(BUCKET_OF["clip"], left) is None
+
+
 @pytest.mark.parametrize("wish", _WISHES)
 def test_whenever_the_asking_process_dies_the_sweep_finishes_what_was_written_down(
     appwrite: Running, parts: Parts, renderer: Renderer, wish: str

@@ -255,7 +255,7 @@ class MemoryFiles:
         """See ports.Files."""
         return 5_000_000
 
-    def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str) -> StoredFile:
+    def upload(self, bucket_id: str, file_id: str, path: Path, owner_id: str, stem: str = "") -> StoredFile:
         """See ports.Files: a first step that makes an unfinished file, and a second that makes it whole."""
         data = path.read_bytes()
 
@@ -264,12 +264,18 @@ class MemoryFiles:
             if there and there[1].complete:
                 return there[1]
             md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-            stored = StoredFile(bucket_id, file_id, path.name, len(data), complete, (), md5)
+            name = f"{stem or path.stem}{path.suffix}"
+            stored = StoredFile(bucket_id, file_id, name, len(data), complete, (), md5)
             self.held[bucket_id, file_id] = (data, stored)
             return stored
 
         self.way.call(lambda: put(False))
         return self.way.call(lambda: put(True))
+
+    def called(self, bucket_id: str, stem: str) -> list[str]:
+        """See ports.Files."""
+        found = (file for (bucket, _), (_, file) in self.held.items() if bucket == bucket_id)
+        return self.way.call(lambda: [file.file_id for file in found if Path(file.name).stem == stem])
 
     def stat(self, bucket_id: str, file_id: str) -> StoredFile | None:
         """See ports.Files."""

@@ -66,7 +66,7 @@ class World:
         self.seed = seed
         self._chance = self.scheduler.rng.choice([0.002, 0.006, 0.02])
         self._calm = calm
-        self.kills = self.faults = 0
+        self.kills = self.faults = self.frozen = 0
         self.asked: list[str] = []  # what persons asked for and got
         self.texts: dict[int, set[str]] = {}  # scene -> the texts that persons gave it
         way = Way(self.scheduler, self._fate)
@@ -105,6 +105,7 @@ class World:
         kind = rng.choice(["restart", "lost way", "frozen"])
         if kind == "frozen":
             rng.choice(working).frozen_until = self.scheduler.seconds + rng.uniform(5, 90)
+            self.frozen += 1
         else:
             self.calls.restart(leave_running=kind == "lost way")
             self.kills += len(working) if kind == "restart" else 0
@@ -205,8 +206,8 @@ class World:
         status = video.status.value if video else "deleted"
         if video is None:
             assert "delete" in self.asked or self.faults, "it is gone, and nobody deleted it"
-            # a file whose sender was killed before it recorded it, and what a renderer out of reach wrote too late
-            late = self._ended_in_the_middle() + sum(3 * call.forgotten for call in self.calls.calls.values())
+            # what a renderer wrote too late that was out of reach, or stood still meanwhile
+            late = 3 * (self.frozen + sum(call.forgotten for call in self.calls.calls.values()))
             assert len(self.store.kept) + len(self.store.rows) <= late, "rows were left over"
             assert len(self.files.held) <= late, "files were left over"
         elif video.status is VideoStatus.CANCELLED:
@@ -216,10 +217,6 @@ class World:
         return Outcome(
             self.seed, status, self.scheduler.steps, self.kills, self.faults, self.rules.count, self.scheduler.seconds
         )
-
-    def _ended_in_the_middle(self) -> int:
-        processes = [p for call in self.calls.calls.values() for p in call.processes] + self._others
-        return sum(1 for p in processes if not p.alive or p.error is not None)
 
     def _completed(self, video: Video) -> None:
         """The film is there, whole, and is what its scenes say."""
