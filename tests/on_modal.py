@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.emulator.conftest import Running
 from tests.plane import Plane
 
 ROOT = Path(__file__).resolve().parents[1]
 APP, BACKEND = "scenewright", "scenewright-backend"
-
-
-def backend(endpoint: str, project: str, key: str) -> dict[str, str]:
-    """What the Secret of the renderers holds."""
-    return {"APPWRITE_ENDPOINT": endpoint, "APPWRITE_PROJECT_ID": project, "APPWRITE_API_KEY": key}
+RENDER, COMPOSE = "Renderer.*", "compose"  # functions of the app as the plane names them
 
 
 @contextmanager
-def deployed(secret: dict[str, str], env: dict[str, str], **options: object) -> Iterator[Plane]:
-    """A control plane with the app on it.
+def deployed(plane: Plane, server: Running, env: Mapping[str, str]) -> Iterator[Plane]:
+    """Put the app on the plane, to work for this Appwrite, and let this process speak to it.
 
-    Args:
-        secret: see `backend`.
-        env: what the one who deploys has set.
-        options: of Plane.
+    `env`: what the one who deploys has set.
     """
-    with Plane(secrets={BACKEND: secret}, **options) as plane:  # type: ignore[arg-type]
-        plane.deploy("-m modal_app", cwd=ROOT, env=env)
-        with plane.speaking():
-            yield plane
+    plane.secrets[BACKEND] = {
+        "APPWRITE_ENDPOINT": server.endpoint,
+        "APPWRITE_PROJECT_ID": server.project,
+        "APPWRITE_API_KEY": server.key,
+    }
+    plane.deploy("-m modal_app", cwd=ROOT, env=dict(env))
+    with plane.speaking():
+        yield plane
+    assert not plane.unimplemented

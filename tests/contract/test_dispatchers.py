@@ -25,15 +25,13 @@ from .conftest import Worker, cancel_video, is_ready, short_job
 @pytest.fixture(scope="module")
 def plane(appwrite: Running) -> Iterator[Plane]:
     """The app on Modal's side, with one container that stays."""
-    secret = on_modal.backend(appwrite.endpoint, appwrite.project, appwrite.key)
     env = {
         "SCENEWRIGHT_REPORT_SECONDS": "0.2",
         "SCENEWRIGHT_MODAL_MAX_CONTAINERS": "1",
         "SCENEWRIGHT_MODAL_SCALEDOWN_SECONDS": "120",
     }
-    with on_modal.deployed(secret, env) as started:
+    with Plane() as started, on_modal.deployed(started, appwrite, env):
         yield started
-        assert not started.unimplemented
 
 
 @pytest.fixture(params=["http", "inline", "modal"])
