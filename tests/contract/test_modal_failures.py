@@ -226,7 +226,9 @@ def test_an_expired_lease_lets_two_copies_run_at_once_and_the_first_result_count
     plane.expire_lease(call)
     begun(plane, 2)
     assert len(plane.running(call)) == 2
+    told = plane.seen["FunctionPutOutputs"]
     (folder(plane) / "go").touch()
+    plane.wait(lambda: plane.seen["FunctionPutOutputs"] == told + 2, "both outputs")
 
     assert outcome(call) is None
     first, second = plane.deliveries(call)
@@ -375,15 +377,15 @@ def test_a_server_that_cannot_be_reached_leaves_the_call_unknown(
 ) -> None:
     call = dispatcher.submit(job("value"))
     assert outcome(call) is None
-    monkeypatch.setattr(modal_dispatch, "_SECONDS", 1.0)
 
-    with plane.speaking(MODAL_SERVER_URL=f"http://127.0.0.1:{closed_port()}"):
+    with plane.speaking(MODAL_SERVER_URL=f"http://127.0.0.1:{closed_port()}"), monkeypatch.context() as hasty:
+        hasty.setattr(modal_dispatch, "_SECONDS", 1.0)
         assert dispatcher.status(call) is CallState.UNKNOWN
         with pytest.raises(UnavailableError) as error:
             dispatcher.submit(job("value"))
         assert error.value.code == "modal_silent"
-    with plane.speaking(MODAL_SERVER_URL=f"http://127.0.0.1:{closed_port()}"):
-        monkeypatch.setattr("modal._utils.grpc_utils.create_channel_with_fallbacks", impatient())
+    with plane.speaking(MODAL_SERVER_URL=f"http://127.0.0.1:{closed_port()}"), monkeypatch.context() as hasty:
+        hasty.setattr("modal._utils.grpc_utils.create_channel_with_fallbacks", impatient())
         assert type(outcome(call)) is modal.exception.ConnectionError
     assert dispatcher.status(call) is CallState.DONE
 

@@ -86,6 +86,7 @@ class Catalog:
         """A function as tests look at it."""
         made, scaling = function.definition, function.definition.autoscaler_settings
         ranked = sorted(function.data.ranked_functions, key=lambda one: one.rank)
+        unnamed = [one for one in made.secret_ids if isinstance(self._secret_ids[one], dict)]
         gpus = [one.function.resources.gpu_config for one in ranked]
         return Deployed(
             name=function.name,
@@ -102,7 +103,7 @@ class Catalog:
             read_only=frozenset(mount.mount_path for mount in made.volume_mounts if mount.read_only),
             files=frozenset(self.mounted(function)),
             image=tuple(self.image_commands(made.image_id)),
-            env=self.image_env(made.image_id),
+            env=self.image_env(made.image_id) | self.secret_env(unnamed),
             methods=tuple(made.method_definitions),
             snapshot=made.checkpointing_enabled,
             definition=made,

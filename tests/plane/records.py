@@ -102,7 +102,7 @@ class Deployed:
     read_only: frozenset[str]  # mount paths
     files: frozenset[str]  # of the source mounts, absolute in the container
     image: tuple[str, ...]  # commands of all layers, lowest first
-    env: dict[str, str]  # of the image
+    env: dict[str, str]  # of the image and of `env=`, not of named Secrets
     methods: tuple[str, ...]
     snapshot: bool
     definition: Any = field(repr=False)  # the protobuf, for whatever is not above

@@ -61,10 +61,10 @@ def compose(job: dict[str, Any]) -> dict[str, Any]:
     return {"state": "done"}
 
 
-@app.function(image=image, scaledown_window=2)
+@app.function(image=image, env={"SAMPLE_OWN": "of the function"})
 def see(value: Any = None) -> dict[str, Any]:
     """Say where this runs, and give the argument back."""
-    names = ("SAMPLE_MODE", "SAMPLE_WEIGHTS", "HOME", "SAMPLE_EXTRA")
+    names = ("SAMPLE_MODE", "SAMPLE_WEIGHTS", "SAMPLE_OWN", "HOME", "SAMPLE_EXTRA")
     return {
         "value": value,
         "pid": os.getpid(),
@@ -74,7 +74,7 @@ def see(value: Any = None) -> dict[str, Any]:
     }
 
 
-@app.function(image=image, retries=modal.Retries(max_retries=2, initial_delay=1.0))
+@app.function(image=image, scaledown_window=2, retries=modal.Retries(max_retries=2, initial_delay=1.0))
 def fail_once() -> str:
     """Fail, unless it has been done before."""
     done = Path(os.environ["SAMPLE_FOLDER"]) / "failed"
