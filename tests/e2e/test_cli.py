@@ -159,6 +159,26 @@ def test_status_list_and_stats_know_the_video(made: tuple[Path, list[str]], runn
     assert re.search(r"completed +[1-9]", counted)
 
 
+def test_quote_says_what_it_would_take_and_receipt_what_it_took(
+    made: tuple[Path, list[str]], running_stack: RunningStack
+) -> None:
+    folder, lines = made
+    video_id = json.loads(lines[-1])["video_id"]
+    at = ("--data", running_stack.data)
+
+    quoted = json.loads(run("quote", "-s", "-", "--resolution", "360", "--json", *at, cwd=folder, stdin=SCRIPT).stdout)
+    said = run("quote", "-s", "-", "--resolution", "360", *at, cwd=folder, stdin=SCRIPT).stdout
+    receipt = json.loads(run("receipt", video_id, "--json", *at, cwd=folder).stdout)
+    shown = run("receipt", video_id, *at, cwd=folder).stdout
+
+    assert (quoted["sceneCount"], quoted["usd"]) == (3, 0)  # this machine costs nothing
+    assert re.search(r"cost +nothing", said)
+    assert {(line["scene"], line["stage"]) for line in receipt["lines"]} >= {(1, "voice"), (3, "clip"), (None, "join")}
+    assert receipt["costUsd"] == sum(line["usd"] for line in receipt["lines"]) == 0
+    assert re.search(r"1 +clip +[0-9.]+ s +\$0.00", shown)
+    assert "may cost at most $2.50" in run("limit", video_id, "2.5", *at, cwd=folder).stdout
+
+
 # ---- bad input
 
 
