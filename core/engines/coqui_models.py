@@ -137,8 +137,7 @@ class Xtts:
         known = dict(manager.speakers) if manager else {}
         # an id has no spaces
         self._latents: dict[str, tuple[Any, Any]] = {
-            name.replace(" ", "_"): (entry["gpt_cond_latent"], entry["speaker_embedding"])
-            for name, entry in known.items()
+            name.replace(" ", "_"): tuple(entry.values()) for name, entry in known.items()
         }
         self._clones = {path.stem: path for path in sorted((folder / "voices").glob("*.wav"))}
         self.voices = (*self._latents, *(name for name in self._clones if name not in self._latents))

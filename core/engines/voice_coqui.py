@@ -73,10 +73,6 @@ class CoquiVoice:
         """Move the weights to a device, as torch names it."""
         self._model.to(device)
 
-    def voices(self) -> list[tuple[str, str, str]]:
-        """(id, language, name) of every voice; a model with one voice has the empty id."""
-        return [(voice, code, self.id) for code in self._model.languages for voice in self._model.voices or ("",)]
-
     def speaks(self, language: str, voice: str) -> bool:
         """Whether the model has the language (BCP 47), and the voice if one is wished."""
         return nearest(language, self._model.languages) is not None and (not voice or voice in self._model.voices)

@@ -272,7 +272,7 @@ def test_loading_asks_no_network(weights: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr(socket, "getaddrinfo", refused)
-    assert CoquiVoice("vits", weights).voices() == [("", "en", "vits")]
+    assert CoquiVoice("vits", weights).speaks("en-GB", "")
 
 
 def test_a_language_or_voice_that_the_model_has_not_is_the_other_voices(
