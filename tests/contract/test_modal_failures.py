@@ -160,6 +160,12 @@ def test_an_attempt_that_takes_too_long_is_stopped_and_failed(plane: Plane, disp
     plane.wait(lambda: notes(plane) == ["begun", "InputCancellation"], "cancellation inside the container")
 
 
+def test_a_timeout_strikes_by_itself(plane: Plane, dispatcher: ModalDispatcher) -> None:
+    call = modal.Function.from_name("sample", "take_long").spawn()
+
+    assert type(outcome(call.object_id)) is modal.exception.FunctionTimeoutError
+
+
 def test_a_container_killed_for_its_memory_fails_its_call(plane: Plane, dispatcher: ModalDispatcher) -> None:
     call = dispatcher.submit(job("wait"))
     begun(plane)
@@ -350,6 +356,17 @@ def test_a_server_that_takes_no_work_is_named(
         dispatcher.submit(job("value"))
 
     assert error.value.code == code
+    assert len(plane.calls("compose")) == before
+
+
+def test_a_server_that_throttles_is_not_waited_for(plane: Plane, dispatcher: ModalDispatcher) -> None:
+    before, asked = len(plane.calls("compose")), plane.seen["FunctionMap"]
+    plane.refuse("FunctionMap", Status.RESOURCE_EXHAUSTED, 1000, retry_after=6)
+
+    with pytest.raises(BusyError):
+        dispatcher.submit(job("value"))
+    plane.refuse("FunctionMap", Status.RESOURCE_EXHAUSTED, 0)
+    assert plane.seen["FunctionMap"] - asked == 1
     assert len(plane.calls("compose")) == before
 
 

@@ -137,6 +137,15 @@ def test_a_failed_attempt_is_made_again_as_the_retry_policy_says(plane: Plane) -
     plane.wait(lambda: not plane.containers("fail_once"), "end of the idle container")
 
 
+def test_a_container_without_access_to_modal_cannot_call_anything(plane: Plane) -> None:
+    before = len(plane.calls("see"))
+
+    with pytest.raises(modal.exception.PermissionDeniedError):
+        modal.Function.from_name("sample", "reach_out").remote()
+    assert len(plane.calls("see")) == before
+    plane.wait(lambda: not plane.containers("reach_out"), "end of the container for one call")
+
+
 def test_an_app_can_be_run_without_being_deployed(plane: Plane) -> None:
     done = plane.cli("run", "sample_app.py::seed", cwd=SAMPLE)
 

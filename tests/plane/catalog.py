@@ -20,6 +20,7 @@ from tests.plane.records import App, Deployed, Function, new_id
 from tests.plane.rules import check_function
 
 BUILDER = "2025.06"
+ENVIRONMENT = "main"  # the only one there is
 
 
 class Catalog:
@@ -273,8 +274,11 @@ class Catalog:
         made = request.existing_class_id or new_id("cs")
         return api_pb2.ClassCreateResponse(class_id=made, handle_metadata=api_pb2.ClassHandleMetadata())
 
+    def _looked_up(self, request: Any) -> App | None:
+        return self.app_named(request.app_name) if request.environment_name in ("", ENVIRONMENT) else None
+
     async def ClassGet(self, request: Any) -> api_pb2.ClassGetResponse:
-        app = self.app_named(request.app_name)
+        app = self._looked_up(request)
         if app is None or request.object_tag not in app.classes:
             raise GRPCError(Status.NOT_FOUND, f"No class {request.object_tag!r} in the App {request.app_name!r}")
         return api_pb2.ClassGetResponse(
@@ -282,7 +286,7 @@ class Catalog:
         )
 
     async def FunctionGet(self, request: Any) -> api_pb2.FunctionGetResponse:
-        app = self.app_named(request.app_name)
+        app = self._looked_up(request)
         if app is None or request.object_tag not in app.functions:
             raise GRPCError(Status.NOT_FOUND, f"No function {request.object_tag!r} in the App {request.app_name!r}")
         function = self.functions[app.functions[request.object_tag]]

@@ -20,6 +20,8 @@ import modal
 import modal.client
 from grpclib import Status
 from grpclib.server import Server
+from modal._utils.grpc_utils import custom_detail_codec
+from modal_proto import api_pb2
 
 from tests.plane.blobs import Blobs
 from tests.plane.calls import Calls
@@ -89,7 +91,7 @@ class Plane:
 
     async def _open(self) -> None:
         await self._blobs.open()
-        self._server = Server([self.wire.service()])
+        self._server = Server([self.wire.service()], status_details_codec=custom_detail_codec)
         await self._server.start("127.0.0.1", 0)
         sockets = self._server._server.sockets  # type: ignore[union-attr]  # the library does not tell the port
         self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
@@ -112,13 +114,12 @@ class Plane:
             "MODAL_TOKEN_SECRET": "as-plane",
             "MODAL_ENVIRONMENT": "main",
             "MODAL_CONFIG_PATH": str(self.folder / "none.toml"),
-            "MODAL_MAX_THROTTLE_WAIT": "5",
         }
 
     @contextlib.contextmanager
     def speaking(self, **changes: str | None) -> Iterator[None]:
         """Let the Modal client of this process speak to the plane; `changes`: other variables, None: unset."""
-        wanted: dict[str, str | None] = {**self.env, **changes}
+        wanted: dict[str, str | None] = {**self.env, "MODAL_MAX_THROTTLE_WAIT": None, **changes}
         before = {name: os.environ.get(name) for name in wanted}
         _forget_client()
         _set(wanted)
@@ -289,9 +290,17 @@ class Plane:
         """Do what the next `times` calls of that name ask, and lose the reply."""
         self._do(lambda: self.wire.lost.update({name: times}))
 
-    def refuse(self, name: str, status: Status, times: int = 1) -> None:
-        """Answer the next `times` calls of that name with a status; 0: none any more."""
-        self._do(lambda: self.wire.refusals.update({name: deque([status] * times)}))
+    def refuse(self, name: str, status: Status, times: int = 1, retry_after: float | None = None) -> None:
+        """Answer the next `times` calls of that name with a status; 0: none any more.
+
+        retry_after: seconds after which the server lets the client try again, as when it throttles.
+        """
+
+        def act() -> None:
+            self.wire.refusals[name] = deque([status] * times)
+            self.wire.details = None if retry_after is None else [api_pb2.RPCRetryPolicy(retry_after_secs=retry_after)]
+
+        self._do(act)
 
     def call(self, call: str) -> Call:
         """The plane's own record of a call. KeyError: there is none."""

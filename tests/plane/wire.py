@@ -15,6 +15,11 @@ from modal_proto.api_grpc import ModalClientBase
 
 # calls whose second arrival under the same key must answer what the first did
 ONCE = frozenset({"FunctionMap", "FunctionPutInputs"})
+# what a container asks for itself; all else is the code in it, which `restrict_modal_access` shuts out
+CONTAINER_OWN = frozenset(
+    "ContainerHello ContainerHeartbeat FunctionGetInputs FunctionPutOutputs FunctionGetDynamicConcurrency "
+    "TaskResult VolumeCommit BlobCreate BlobGet".split()
+)
 
 
 class Wire:
@@ -26,6 +31,7 @@ class Wire:
         self.unimplemented: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()  # replies still to be lost, by name
         self.refusals: dict[str, deque[Status]] = {}
+        self.details: list[Any] | None = None  # that go with every refusal
         self._replies: dict[str, Any] = {}
 
     def service(self, task: Any = None) -> Service:
@@ -43,8 +49,10 @@ class Wire:
             "x-modal-token-id"
         ):
             raise GRPCError(Status.UNAUTHENTICATED, "Token missing")
+        if task is not None and task.function.definition.untrusted and name not in CONTAINER_OWN:
+            raise GRPCError(Status.PERMISSION_DENIED, "This container has no access to Modal")
         if self.refusals.get(name):
-            raise GRPCError(self.refusals[name].popleft(), f"{name} is refused by the test")
+            raise GRPCError(self.refusals[name].popleft(), f"{name} is refused by the test", self.details)
         handler = self.find(name)
         if handler is None:
             self.unimplemented[name] += 1

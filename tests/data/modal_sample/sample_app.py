@@ -74,6 +74,19 @@ def see(value: Any = None) -> dict[str, Any]:
     }
 
 
+@app.function(image=image, retries=0, timeout=1)
+def take_long() -> None:
+    """Take longer than allowed."""
+    wait_for_go()
+
+
+@app.function(image=image, retries=0, restrict_modal_access=True, single_use_containers=True)
+def reach_out() -> int:
+    """Try to call another function, which code that nobody vouches for must not."""
+    see.spawn()
+    return os.getpid()
+
+
 @app.function(image=image, scaledown_window=2, retries=modal.Retries(max_retries=2, initial_delay=1.0))
 def fail_once() -> str:
     """Fail, unless it has been done before."""
