@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,12 +19,12 @@ from core import cli_control, cli_costs
 from core import cli_view as view
 from core import stack as local
 from core.cli_connect import AsJson, Data, connected, errors, folder_of, out
-from core.costs import day_of, spent_on
 from core.documents import Video
 from core.errors import InvalidInputError, RefusedError, ScenewrightError, UnavailableError
 from core.prices import dollars
 from core.settings import Settings
 from core.status import VideoStatus
+from core.watch import execute
 
 # ---- exit codes
 
@@ -231,10 +230,8 @@ def stats(data: Data = None) -> None:
         store = connection.store()
         owner = "" if connection.settings.api_key else connection.session().user_id
         counts = [(str(s), str(store.list_videos(owner, status=s, limit=1)[1])) for s in VideoStatus]
-        if owner:  # an operator's videos are everybody's, and no page of them is small enough to be added up here
-            today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-            spent = spent_on(store.videos_since(owner, today), day_of(today))
-            counts.append(("spent today", dollars(spent)))
+        if owner:
+            counts.append(("spent today", dollars(execute(connection.caller(), "GET", "/costs")["usd"])))
     out.print(view.pairs_table(counts, ("STATUS", "VIDEOS")))
 
 

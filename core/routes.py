@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from core import control
+from core.costs import day_of, spent_today
 from core.create import create_video
 from core.dispatch import advance_while, read_handle
 from core.documents import Event, Scene, Video
@@ -317,6 +318,15 @@ def _list(parts: Parts, _: Choices, call: Call) -> Answer:
     return Answer(200, {"success": True, "total": total, "videos": [_video_body(v) for v in videos]})
 
 
+def _costs(parts: Parts, _: Choices, call: Call) -> Answer:
+    """What a user has spent today, and the most they may."""
+    user = call.user_id or call.query.get("userId", "")
+    if not user:
+        raise InvalidInputError("Say whose: `userId` in the query.", code="id_required", field="userId")
+    body = {"day": day_of(parts.clock.now()), "usd": round(spent_today(parts, user), 9)}
+    return Answer(200, {"success": True, **body, "maxUsd": parts.settings.max_usd_per_user_day or None})
+
+
 def _health(parts: Parts, _choices: Choices, _call: Call) -> Answer:
     try:
         parts.store.setting("health")
@@ -365,5 +375,6 @@ _ROUTES: tuple[tuple[str, str, _Handler], ...] = (
     ("POST", "/videos/([^/]+)/process", _process),
     ("POST", "/process", _process),  # the id in the query or in the body
     ("PATCH", "/videos/([^/]+)/scenes/([^/]+)", _edit),
+    ("GET", "/costs", _costs),
     ("GET", "/health", _health),
 )

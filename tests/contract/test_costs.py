@@ -300,6 +300,8 @@ def test_a_users_limit_of_a_day_counts_all_their_videos_also_deleted_ones(
     user, video = film
     spent = spent_today(deployment.parts, user)
     daily = Deployment(appwrite, engines, max_usd_per_user_day=spent)
+    told = daily.ask("GET", "/costs", user=user)
+    assert (told["usd"], told["maxUsd"]) == (pytest.approx(spent), spent)
 
     refused = daily.make(user)
     assert (refused.status, refused.error_code) == (VideoStatus.FAILED, "daily_cost_limit")
