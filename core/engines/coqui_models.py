@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -127,8 +131,9 @@ class Xtts:
 
     def __init__(self, folder: Path) -> None:
         """Load config.json, model.pth, vocab.json and, if there, speakers_xtts.pth. Raises MissingToolError."""
-        _model_file(folder)
-        self._api = _loaded(folder, folder)
+        model = _model_file(folder)
+        with _may_be_written(folder, model) as files:
+            self._api = _loaded(folder, files)
         self._model = self._api.synthesizer.tts_model
         self.rate = int(self._api.synthesizer.output_sample_rate)
         self.languages = tuple(code for code in self._model.config.languages if code not in _XTTS_LACKS)
@@ -207,8 +212,28 @@ def _model_file(folder: Path) -> Path:
     return found
 
 
-def _loaded(folder: Path, model: Path) -> Any:
-    """Coqui's own face of a model, loaded on the CPU without asking the network."""
+@contextmanager
+def _may_be_written(folder: Path, model: Path) -> Iterator[Path]:
+    """Where to load from: Coqui writes the released checkpoint of XTTS anew, but weights are only to be read."""
+    _coqui()
+    import torch
+
+    try:
+        torch.load(model, map_location="meta", weights_only=True, mmap=True)
+    except pickle.UnpicklingError:  # it holds more than plain values
+        with tempfile.TemporaryDirectory() as scratch:
+            for path in folder.iterdir():
+                if path.is_file():
+                    shutil.copyfile(path, Path(scratch, path.name))
+            yield Path(scratch)
+    except (RuntimeError, OSError):  # what it is, the loading will say
+        yield folder
+    else:
+        yield folder
+
+
+def _coqui() -> Any:
+    """Coqui's own face of all models."""
     try:
         from TTS.api import TTS
     except (ImportError, OSError) as error:
@@ -216,8 +241,14 @@ def _loaded(folder: Path, model: Path) -> Any:
             f"The voice needs coqui-tts with a torchaudio that fits its torch ({error}).", code="package_missing"
         ) from error
     logging.getLogger("TTS").setLevel(logging.ERROR)  # it logs what is said
+    return TTS
+
+
+def _loaded(folder: Path, model: Path) -> Any:
+    """A model on the CPU, without asking the network; `model`: its file, or the folder where it finds its files."""
+    coqui = _coqui()
     try:
-        return TTS(model_path=str(model), config_path=str(folder / "config.json"), progress_bar=False)
+        return coqui(model_path=str(model), config_path=str(folder / "config.json"), progress_bar=False)
     except FileNotFoundError as error:  # a file beside the model, or the program espeak-ng
         raise MissingToolError(f"The voice in {folder} cannot be loaded: {error}", code="weights_missing") from error
     except Exception as error:  # whatever an unpickler or a config of other shape raises

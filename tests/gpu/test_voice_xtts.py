@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,22 @@ def test_a_renderer_has_it_when_the_licence_is_accepted_and_a_speaker_is_there(w
         build_engines(Settings(voice_engine="xtts", weights_dir=str(weights)))
 
     assert licence.value.code == "licence_not_accepted"
+
+
+def test_the_released_checkpoint_is_loaded_without_being_written_anew(weights: Path, tmp_path: Path) -> None:
+    """It holds its config as an object, and Coqui would replace the file by one that holds plain values."""
+    from TTS.config import load_config
+    from TTS.tts.models.xtts import _legacy_safe_globals
+
+    shutil.copytree(weights / "xtts", tmp_path / "xtts")
+    path = tmp_path / "xtts" / "model.pth"
+    config = load_config(str(tmp_path / "xtts" / "config.json"))
+    with _legacy_safe_globals():
+        torch.save({"config": config, "model": torch.load(path)["model"]}, path)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path)
+    before = path.read_bytes()
+
+    assert CoquiVoice("xtts", tmp_path).speaks("en", "Ada_Byron")
+
+    assert path.read_bytes() == before
