@@ -69,7 +69,7 @@ backend = modal.Secret.from_name("scenewright-backend", required_keys=SECRET_KEY
 class Renderer:
     """Makes scenes: the models stay in its memory from one call to the next."""
 
-    @modal.enter(snap=True)
+    @modal.enter(snap=bool(machines.snapshot))
     def load(self) -> None:
         """Imports, and weights in memory; no word to the GPU, which a snapshot cannot hold."""
         from core import containers

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from core import logs
 from core.errors import ScenewrightError
-from core.job import do, explained, read_job
+from core.job import do, read_job
 from core.media.heap import share_one_arena
 from core.ports import Engines, Parts
 from core.settings import Settings
@@ -77,7 +77,7 @@ def _border() -> Iterator[None]:
     except ScenewrightError as error:
         raise _plain(error) from None
     except Exception as error:
-        raise _plain(explained(error)) from error
+        raise RuntimeError(f"The container could not begin: {type(error).__name__}: {error}") from error
 
 
 def load() -> Loaded:
@@ -91,7 +91,11 @@ def load() -> Loaded:
     with _border():
         settings = Settings.from_env()
         logs.set_up(settings.log_level)
-        return Loaded(build_engines(settings), time.monotonic() - begun)
+        import core.combine
+        import core.render  # noqa: F401  in the snapshot too, and missed here when it was forgotten in the image
+
+        engines = build_engines(settings)
+        return Loaded(engines, time.monotonic() - begun)
 
 
 def ready(loaded: Loaded) -> Container:

@@ -50,7 +50,7 @@ def do(parts: Parts, engines: Engines, job: Job, before: float = 0.0) -> Scenewr
         return failure
     except Exception as failure:
         log.exception("a %s job broke", job.kind, extra={"action": "broke"})
-        told = explained(failure)
+        told = _explained(failure)
         _fail_video(parts, job, told)
         return told
     finally:
@@ -58,7 +58,7 @@ def do(parts: Parts, engines: Engines, job: Job, before: float = 0.0) -> Scenewr
     return None
 
 
-def explained(failure: Exception) -> ScenewrightError:
+def _explained(failure: Exception) -> ScenewrightError:
     """A sentence for what nobody below has explained: the machine's refusals, and mistakes of ours."""
     if isinstance(failure, (OSError, MemoryError)):
         return of_system(failure)
