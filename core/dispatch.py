@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -92,6 +92,7 @@ def begin(
     *,
     goes_on: bool = False,
     wanted: Callable[[Video], bool] | None = None,
+    meter: costs.Meter | None = None,
     **changes: Any,
 ) -> Attempt | None:
     """Write a new attempt: the fence against renderers of older ones. None when it is no longer ours to hand out.
@@ -102,6 +103,7 @@ def begin(
         jobs: what will be submitted: (kind, scenes) of each call.
         goes_on: the same work, handed from one step to the next: it is no new try, and its time goes on counting.
         wanted: what must hold for the row if somebody wrote since it was read; None: nobody may have.
+        meter: of the call that hands on: what it has spent is written too.
         changes: further columns of the write; `handle`: what else is to be kept in it.
 
     Raises:
@@ -113,8 +115,7 @@ def begin(
     scenes = parts.store.scenes(video.id)
     expected = _expected(pace, scenes, jobs)
     try:
-        asked = replace(video, options=changes.get("options", video.options))
-        costs.check_jobs(parts, asked, pace, scenes, jobs)
+        costs.check_jobs(parts, video, pace, scenes, jobs)
     except LimitError as error:
         if video.is_terminal:
             raise  # a person asks, and is told
@@ -141,6 +142,7 @@ def begin(
             # whether a renderer took it up
             "due_at": now + timedelta(seconds=parts.settings.queued_due_seconds),
             "handle": json.dumps(handle, ensure_ascii=False),
+            **(meter.columns(there) if meter else {}),
             **changes,
         }
 
