@@ -49,7 +49,7 @@ def render_chunk(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None
             if not passing or studio.last_attempt:
                 # before this call's last progress write, which then has nothing to add
                 leave_room(parts, video.id)
-                hand_on(parts, video.id, job.attempt)
+                hand_on(parts, video.id, job.attempt, meter)
         if passing and not studio.last_attempt:
             raise passing[0]
     except StoppedError as error:
@@ -184,8 +184,11 @@ def _give_up(studio: Studio, scene: Scene, error: ScenewrightError) -> None:
     note(studio.parts, studio.video, EventKind.SCENE_FAILED, sentence, scene=scene.scene_number)
 
 
-def hand_on(parts: Parts, video_id: str, attempt: int) -> None:
-    """When every scene is settled, the one who finds it so first hands the video on to be joined, or ends it."""
+def hand_on(parts: Parts, video_id: str, attempt: int, meter: Meter | None = None) -> None:
+    """When every scene is settled, the one who finds it so first hands the video on to be joined, or ends it.
+
+    `meter`: of the call that made the last scene.
+    """
     scenes = parts.store.scenes(video_id)
     video = parts.store.get_video(video_id)
     if video.attempt != attempt or len(scenes) < video.scene_count or not all(settled(s, attempt) for s in scenes):
@@ -201,6 +204,7 @@ def hand_on(parts: Parts, video_id: str, attempt: int) -> None:
         [("compose", ())],
         goes_on=True,
         wanted=lambda v: v.attempt == attempt and v.status is VideoStatus.RENDERING,
+        meter=meter,
         status=VideoStatus.COMBINING,
         progress=max(video.progress, RENDERED),
         current_scene=video.scene_count,
