@@ -115,7 +115,7 @@ def check_wish(wish: Wish, settings: Settings) -> None:
 
     request = validate(wish.body(), build_choices(settings))
     ffmpeg_path()
-    if request.options.voice:
+    if request.options.voice and settings.voice_engine == "espeak":  # a model's own voices are in its weights
         EspeakVoice().resolve(request.options.language, request.options.voice)
 
 
