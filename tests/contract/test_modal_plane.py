@@ -137,6 +137,13 @@ def test_a_failed_attempt_is_made_again_as_the_retry_policy_says(plane: Plane) -
     plane.wait(lambda: not plane.containers("fail_once"), "end of the idle container")
 
 
+def test_a_deploy_to_an_environment_that_is_not_there_fails(plane: Plane) -> None:
+    done = plane.cli("deploy", "sample_app.py", "--env", "elsewhere", cwd=SAMPLE)
+
+    assert done.returncode != 0
+    assert "elsewhere" in done.stdout + done.stderr
+
+
 def test_a_container_without_access_to_modal_cannot_call_anything(plane: Plane) -> None:
     before = len(plane.calls("see"))
 

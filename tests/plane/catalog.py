@@ -140,7 +140,9 @@ class Catalog:
         return api_pb2.ClientHelloResponse(image_builder_version=BUILDER)
 
     async def EnvironmentGetOrCreate(self, request: Any) -> api_pb2.EnvironmentGetOrCreateResponse:
-        name = request.deployment_name or "main"
+        name = request.deployment_name or ENVIRONMENT
+        if name != ENVIRONMENT:
+            raise GRPCError(Status.NOT_FOUND, f"No environment {name!r}")
         settings = api_pb2.EnvironmentSettings(image_builder_version=BUILDER, webhook_suffix="")
         return api_pb2.EnvironmentGetOrCreateResponse(
             environment_id=f"en-{name}", metadata=api_pb2.EnvironmentMetadata(name=name, settings=settings)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modal_proto import api_pb2
 
-from tests.plane.catalog import Catalog
+from tests.plane.catalog import ENVIRONMENT, Catalog
 from tests.plane.records import Function
 
 HOME = "/root"  # where Modal's containers start, and where source mounts begin
@@ -60,7 +60,7 @@ def arguments(catalog: Catalog, function: Function, task_id: str) -> api_pb2.Con
         app_id=app.id,
         function_def=function.definition,
         serialized_params=function.params,
-        environment_name="main",
+        environment_name=ENVIRONMENT,
         app_layout=catalog.layout(app),
         checkpoint_id=f"ch-{task_id}",
     )
@@ -82,7 +82,7 @@ async def start(
         "MODAL_TASK_ID": task_id,
         "MODAL_IMAGE_ID": function.definition.image_id,
         "MODAL_IS_REMOTE": "1",
-        "MODAL_ENVIRONMENT": "main",
+        "MODAL_ENVIRONMENT": ENVIRONMENT,
         "MODAL_CONFIG_PATH": str(folder / "none.toml"),
         "PYTHONPATH": f"{home}:{folder / 'site'}",
         "PYTHONUNBUFFERED": "1",

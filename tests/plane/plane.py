@@ -25,7 +25,7 @@ from modal_proto import api_pb2
 
 from tests.plane.blobs import Blobs
 from tests.plane.calls import Calls
-from tests.plane.catalog import Catalog
+from tests.plane.catalog import ENVIRONMENT, Catalog
 from tests.plane.records import App, Call, Delivery, Deployed, Input
 from tests.plane.scheduler import Means, Scheduler, Task
 from tests.plane.wire import Service, Wire
@@ -112,7 +112,7 @@ class Plane:
             "MODAL_SERVER_URL": self.url,
             "MODAL_TOKEN_ID": "ak-plane",
             "MODAL_TOKEN_SECRET": "as-plane",
-            "MODAL_ENVIRONMENT": "main",
+            "MODAL_ENVIRONMENT": ENVIRONMENT,
             "MODAL_CONFIG_PATH": str(self.folder / "none.toml"),
         }
 
