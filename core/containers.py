@@ -15,7 +15,7 @@ from core.job import do, read_job
 from core.media.heap import share_one_arena
 from core.ports import Engines, Parts
 from core.settings import Settings
-from core.wiring import build_engines, build_parts, place
+from core.wiring import build_engines, build_parts, load_models, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ def load() -> Loaded:
         import core.render  # noqa: F401  in the snapshot too, and missed here when it was forgotten in the image
 
         engines = build_engines(settings)
+        load_models(engines)
         return Loaded(engines, time.monotonic() - begun)
 
 

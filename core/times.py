@@ -25,6 +25,7 @@ START, PLANNING, VOICE, PICTURE, CLIP, FILM, RENDERING = (
 # a call begins, per storyboard, per second of narration (voice, clip), per picture, per second of film; and how the
 # time of all scenes together compares to that of one after the other on as many renderers as there are calls.
 _SHIPPED = {START: 1.0, PLANNING: 0.5, VOICE: 0.06, PICTURE: 0.6, CLIP: 0.6, FILM: 0.15, RENDERING: 1.0}
+_MODELS = {"sdxl": 1.3, "sdxl-high": 7.8}  # seconds per picture on an A10, whatever the canvas
 _DRAWN = frozenset({PICTURE, CLIP, FILM})  # kinds whose time grows with the canvas
 _FIXED = 0.2  # share of it that does not
 _FULL = 1080 * 1920  # px
@@ -91,7 +92,7 @@ class Times:
         sums: dict[str, tuple[float, float, float]] = {}
         for sample in samples:
             seconds, units, _ = sums.get(sample.name, (0.0, 0.0, 0.0))
-            first = _shipped(sample.kind, sample.canvas)
+            first = _shipped(sample.kind, sample.canvas, sample.engine)
             sums[sample.name] = (seconds + sample.seconds, units + sample.units, first)
         averages = dict(self.averages)
         for name, (seconds, units, first) in sums.items():
@@ -109,11 +110,13 @@ class Times:
         for name, average in self.averages.items():
             of_kind, of_engine, of_canvas = (*name.split("/"), "", "")[:3]
             if of_kind == kind and engine in ("", of_engine):
-                known.append((of_canvas == canvas, average.count, average.value / _shipped(kind, of_canvas)))
-        return _shipped(kind, canvas) * (max(known)[2] if known else 1.0)
+                known.append((of_canvas == canvas, average.count, average.value / _shipped(kind, of_canvas, of_engine)))
+        return _shipped(kind, canvas, engine) * (max(known)[2] if known else 1.0)
 
 
-def _shipped(kind: str, canvas: str) -> float:
+def _shipped(kind: str, canvas: str, engine: str = "") -> float:
+    if kind == PICTURE and engine in _MODELS:
+        return _MODELS[engine]
     width, _, height = canvas.partition("x")
     if kind not in _DRAWN or not (width.isdigit() and height.isdigit()):
         return _SHIPPED.get(kind, 1.0)
@@ -125,6 +128,11 @@ def class_of(canvas: Canvas) -> str:
     return f"{canvas.width}x{canvas.height}"
 
 
+def _maker(engine: str, quality: str) -> str:
+    """The name under which times of a picture's maker are kept: a model takes many more steps for a high quality."""
+    return f"{engine}-{quality}" if f"{engine}-{quality}" in _MODELS else engine
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """What the averages say of one video."""
@@ -132,6 +140,7 @@ class Pace:
     times: Times
     canvas: str
     speed: float  # of speech
+    quality: str = "fast"  # of pictures
 
     def narration(self, scene: Scene) -> float:
         """Seconds a scene lasts: measured, or estimated from its text."""
@@ -140,7 +149,7 @@ class Pace:
     def asset(self, kind: str, scene: Scene) -> float:
         """Seconds for the voice, the picture or the clip of a scene, made alone."""
         if kind == PICTURE:
-            return self.times.rate(PICTURE, self.canvas, scene.engine)
+            return self.times.rate(PICTURE, self.canvas, _maker(scene.engine, self.quality))
         return self.filming(scene) if kind == CLIP else self.times.rate(VOICE) * self.narration(scene)
 
     def making(self, scene: Scene) -> float:
@@ -185,7 +194,7 @@ class Pace:
 def pace_of(times: Times, video: Video) -> Pace:
     """The averages, as far as they concern this video."""
     options = video.parsed_options
-    return Pace(times, class_of(options.canvas), options.speed)
+    return Pace(times, class_of(options.canvas), options.speed, options.quality)
 
 
 # ---- measuring, keeping
@@ -198,7 +207,8 @@ def took(engine_id: str, begun: float) -> dict[str, Any]:
 
 def samples_of(video: Video, assets: Sequence[Asset]) -> list[Sample]:
     """What the assets of a video tell; those whose makers left no time tell nothing."""
-    canvas = class_of(video.parsed_options.canvas)
+    options = video.parsed_options
+    canvas = class_of(options.canvas)
     found = _samples_of_past(video)
     for asset in assets:
         facts = asset.facts
@@ -210,7 +220,7 @@ def samples_of(video: Video, assets: Sequence[Asset]) -> list[Sample]:
         elif asset.kind == VOICE:
             found.append(Sample(VOICE, facts["engine"], "", facts["seconds"], units))
         elif asset.kind == PICTURE:
-            found.append(Sample(PICTURE, facts["engine"], canvas, facts["seconds"], 1.0))
+            found.append(Sample(PICTURE, _maker(facts["engine"], options.quality), canvas, facts["seconds"], 1.0))
         elif asset.kind in (CLIP, FILM):
             found.append(Sample(asset.kind, facts["engine"], canvas, facts["seconds"], units))
     return found

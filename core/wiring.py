@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from core.costs import Meter
 from core.engines.cards_palettes import PALETTES
 from core.engines.languages import speaks
 from core.engines.storyboard_text import TextStoryboard
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, MissingToolError
 from core.ports import Dispatcher, Engines, Files, Job, Parts, PictureEngine, VoiceEngine
 from core.request import Choices
 from core.schema import FILMS
@@ -160,17 +161,16 @@ def _voice(settings: Settings) -> VoiceEngine:
     return VoicePair(CoquiVoice(name, Path(settings.weights_dir)), EspeakVoice())
 
 
-def load(engines: Engines) -> None:
+def load_models(engines: Engines) -> None:
     """Read the weights of the models among the makers into the CPU's memory, which else happens on first use.
 
-    What is in memory then can be kept in a snapshot: no GPU is touched.
-
-    Raises:
-        MissingToolError: weights are not there.
+    What is in memory then can be kept in a snapshot: no GPU is touched. Weights that are not there are missed by
+    whoever needs them, in a sentence that reaches the video.
     """
-    for model in (engines.voice, *engines.pictures.values()):
+    for model in engines.pictures.values():
         if hasattr(model, "load"):
-            model.load()
+            with contextlib.suppress(MissingToolError):
+                model.load()
 
 
 def place(engines: Engines, device: str) -> None:

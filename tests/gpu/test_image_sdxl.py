@@ -21,7 +21,7 @@ from core.engines.image_sdxl import STEPS, SdxlPictures
 from core.errors import EngineError, MissingToolError, StoppedError
 from core.ports import PictureBrief
 from core.settings import Settings
-from core.wiring import build_engines, load, place
+from core.wiring import build_engines, load_models, place
 from tests.gpu.tiny import write_sdxl
 
 BRIEF = PictureBrief(
@@ -290,7 +290,7 @@ def test_a_deployment_loads_its_models_before_it_has_a_device_and_places_them_la
     monkeypatch.setattr(torch.cuda, "is_available", touched)
     settings = Settings(pictures="sdxl,cards", weights_dir=str(weights), device="cuda", picture_scale=SCALE)
     engines = build_engines(settings)
-    load(engines)
+    load_models(engines)
     engine = engines.pictures["sdxl"]
     assert isinstance(engine, SdxlPictures)
     half = pipeline(engine).unet.dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -121,6 +122,22 @@ def test_the_clip_begins_where_voice_and_picture_usually_end() -> None:
 
     assert pace().clip_from(scene) < 0.2
     assert pace(slow_pictures).clip_from(scene) == pytest.approx(0.75, abs=0.02)
+
+
+def test_a_picture_of_high_quality_is_expected_and_learnt_apart() -> None:
+    fast, high = (Video("v", options=Options(quality=quality).to_json()) for quality in ("fast", "high"))
+    scene = Scene("1", scene_number=1, duration_seconds=5.0, engine="sdxl")
+    drawn = Asset("p", "v", PICTURE, "key", "bucket", "file", "sum", 1, {"engine": "sdxl", "seconds": 2.0})
+    times = Times()
+
+    assert pace_of(times, high).asset(PICTURE, scene) > 4 * pace_of(times, fast).asset(PICTURE, scene)
+    for _ in range(40):
+        times = times.learned(samples_of(high, [drawn]))
+    assert pace_of(times, high).asset(PICTURE, scene) == pytest.approx(2.0, rel=0.02)
+    assert pace_of(times, fast).asset(PICTURE, scene) == pace_of(Times(), fast).asset(PICTURE, scene)
+    assert [
+        s.name for q in (fast, high) for s in samples_of(q, [replace(drawn, facts={"engine": "cards", "seconds": 1})])
+    ] == [f"{PICTURE}/cards/1080x1920"] * 2, "who takes no steps has no qualities"
 
 
 def test_a_video_tells_of_every_stage_and_of_its_own_canvas() -> None:
