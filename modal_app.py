@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,17 +109,19 @@ def compose(job: dict[str, Any]) -> dict[str, str]:
 
 
 @app.function(
-    image=with_source(base), volumes={WEIGHTS: weights}, timeout=3600, retries=0, env={"PYTHONUNBUFFERED": "1"}
+    image=with_source(base), volumes={WEIGHTS: weights}, timeout=3600, retries=0, env={"SCENEWRIGHT_WEIGHTS": WEIGHTS}
 )
 def seed_weights(names: str = "sdxl-base,sdxl-fast,vits") -> list[str]:
     """Fill the Volume, once: `modal run -m modal_app::seed_weights [--names xtts]`; returns what is there.
 
     `core.weights` lists the models with their revisions, licences and sizes.
     """
-    from core.weights import seed
+    from core.weights import HUB, seed
 
-    held = seed(Path(WEIGHTS), [name.strip() for name in names.split(",") if name.strip()])
+    folder, hub = Path(os.environ["SCENEWRIGHT_WEIGHTS"]), os.environ.get("HF_ENDPOINT", HUB)
+    held = seed(folder, [name.strip() for name in names.split(",") if name.strip()], hub=hub)
     weights.commit()
+    print("\n".join(held))  # noqa: T201  for who runs it
     return held
 
 

@@ -12,6 +12,9 @@ import pytest
 
 from tests.on_modal import APP, BACKEND, COMPOSE, RENDER, ROOT
 from tests.plane import Plane
+from tests.unit.test_weights import Hub, hub
+
+__all__ = ["hub"]  # a fixture
 
 ISOLATED = f"{APP}-isolated"
 SECRET = {"APPWRITE_ENDPOINT": "http://127.0.0.1:9/v1", "APPWRITE_PROJECT_ID": "p", "APPWRITE_API_KEY": "k"}
@@ -140,6 +143,18 @@ def test_a_secret_without_its_keys_stops_the_deployment_with_their_names() -> No
 
     assert done.returncode != 0
     assert "APPWRITE_API_KEY" in done.stdout + done.stderr
+
+
+def test_one_command_fills_the_volume_for_every_container(hub: Hub) -> None:
+    with Plane(secrets={BACKEND: SECRET}, env={"HF_ENDPOINT": hub.url}) as plane:
+        done = plane.cli("run", "-m", "modal_app::seed_weights", "--names", "xtts", cwd=ROOT)
+
+        assert done.returncode == 0, done.stdout + done.stderr + plane.log()
+        assert {p.name for p in (plane.volume("scenewright-weights") / "xtts").iterdir()} >= {
+            "model.pth",
+            "config.json",
+        }
+        assert plane.seen["VolumeCommit"]
 
 
 @pytest.mark.parametrize("forgotten", ["core/ladder.py", "core/engines/clip_motion.py", "appwrite.json"])
