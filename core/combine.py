@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 import time
@@ -38,7 +39,7 @@ from core.ports import (
 )
 from core.progress import Reporter
 from core.scene_assets import shot_of
-from core.scene_inputs import SceneInputs, caption_text, inputs_of, picture_name, span_of, voice_of
+from core.scene_inputs import SceneInputs, caption_text, file_name, inputs_of, span_of, voice_of
 from core.schema import FILMS, UPLOADS
 from core.status import SceneStatus, VideoStatus
 
@@ -60,6 +61,7 @@ class Take:
     clip: Asset
     clip_path: Path
     shot: Shot
+    held: int  # frames at its end in which the picture stands still, on purpose
 
 
 def starts_of(frames: list[int]) -> list[int]:
@@ -216,15 +218,18 @@ def _fetch(parts: Parts, video: Video, scene: Scene, folder: Path) -> Take:
     inputs = inputs_of(video, scene)
     clip, voice, picture = (assets.of_scene(parts, scene, kind) for kind in ("clip", "voice", "picture"))
     wav = assets.fetch(parts, voice, folder / f"{voice.key}.wav")
-    image = assets.fetch(parts, picture, folder / picture_name(picture))
+    image = assets.fetch(parts, picture, folder / file_name(picture))
+    fitted = assets.of_scene(parts, scene, "fitted") if "fitted" in json.loads(scene.assets) else None
     narration = voice_of(voice, wav)
+    footage = assets.fetch(parts, fitted, folder / file_name(fitted)) if fitted else None
     return Take(
         inputs=inputs,
         voice=narration,
         silent=bool(voice.facts.get("silent")),
         clip=clip,
         clip_path=assets.fetch(parts, clip, folder / f"{clip.key}.mp4"),
-        shot=shot_of(inputs.picture, picture, image, narration.frames),
+        shot=shot_of(inputs.picture, picture, image, narration.frames, footage),
+        held=int(fitted.facts["held"]) if fitted else 0,
     )
 
 
@@ -263,6 +268,12 @@ def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], fold
         poster=takes[0].shot.picture,
         max_bytes=parts.files.max_bytes(FILMS),
         quiet=tuple(range(s, s + t.voice.frames) for t, s in zip(takes, starts, strict=True) if t.silent),
+        # a frame more on both sides: the detector rounds
+        still=tuple(
+            range(s + t.voice.frames - t.held - 2, s + t.voice.frames + 2)
+            for t, s in zip(takes, starts, strict=True)
+            if t.held
+        ),
     )
 
 

@@ -86,6 +86,7 @@ class Options:
     music_file_id: str = ""  # file in the uploads bucket, empty: none
     title: str = ""
     target_seconds: int = 0  # wished length of the film, 0: as long as the text takes
+    audience: str = ""  # for whom a topic is told, empty: everybody
     max_cost_usd: float = 0.0  # 0: no cap
     seed: int = 0
 
@@ -197,6 +198,8 @@ class Scene:
     tries: int = 0
     error_message: str = ""
     substitution: str = ""  # JSON: what stands in for what was asked, and why; empty: it is what was asked
+    code: str = ""  # the scene's own program, for engines that run one
+    notes: str = ""  # JSON: what an engine must not forget about the footage it makes
     writer: str = ""
 
     @classmethod
@@ -213,7 +216,7 @@ class Asset:
 
     id: str  # hash(video, key)
     video_id: str
-    kind: str  # storyboard, picture, voice, clip, fade, srt, vtt, film, thumbnail
+    kind: str  # storyboard, code, picture, voice, footage, fitted, clip, fade, srt, vtt, film, thumbnail
     key: str  # hash(engine id, engine version, all inputs), hex
     bucket_id: str
     file_id: str
@@ -271,13 +274,26 @@ class SceneSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What a language model took for a storyboard."""
+
+    model: str
+    calls: int
+    input_tokens: int
+    output_tokens: int  # what it thought included
+    seconds: float
+    usd: float | None  # None: the price of this model is not known
+
+
+@dataclass(frozen=True, slots=True)
 class Storyboard:
     """The plan of a film: never without scenes."""
 
     title: str
     scenes: tuple[SceneSpec, ...]
-    strategy: str  # how the text was split: paragraphs, sentences, characters or default
-    warnings: tuple[str, ...] = ()
+    strategy: str  # model; or how the text was split: paragraphs, sentences, characters or default
+    warnings: tuple[str, ...] = ()  # what was not made as asked, a sentence each
+    spent: Spent | None = None
 
     def to_json(self) -> str:
         """Serialise for the storyboard asset."""
@@ -292,4 +308,5 @@ class Storyboard:
             scenes=tuple(SceneSpec(**s) for s in raw["scenes"]),
             strategy=raw["strategy"],
             warnings=tuple(raw["warnings"]),
+            spent=Spent(**raw["spent"]) if raw.get("spent") else None,
         )

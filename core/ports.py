@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -95,12 +95,51 @@ class PictureEngine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FootageBrief:
+    """Everything a scene that moves by itself depends on."""
+
+    picture: PictureBrief
+    frames: int  # it should last, all of them, fades included; it is cut, slowed or repeated to them later
+    words: tuple[Word, ...]  # of the narration, in the scene's time
+    code: str = ""  # the scene's own program, if it brings one
+
+
+class Notes(Protocol):
+    """What an engine must not forget about one footage when its process dies, for example what it has ordered."""
+
+    def get(self, name: str) -> str:
+        """Empty when nothing was noted."""
+        ...
+
+    def put(self, name: str, value: str) -> None:
+        """Written before it returns."""
+        ...
+
+
+class FootageEngine(Protocol):
+    """Makes a scene that moves by itself: an animation, a film by a text-to-video service."""
+
+    id: str
+    version: str
+    holds: bool  # whether it stands still at its end where it is too short; else it begins again
+
+    def wants(self, brief: FootageBrief) -> Mapping[str, Any]:
+        """What of the brief its work depends on: the key of what it makes. JSON."""
+        ...
+
+    def shoot(self, brief: FootageBrief, out: Path, notes: Notes, report: Report) -> Mapping[str, Any]:
+        """Write a video of about the wished length to `out`, sound is ignored; return facts. Raises EngineError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Shot:
     """One scene as the camera sees it: a picture and the frames it lasts (all of them, fades included)."""
 
     brief: PictureBrief
     picture: Path
     frames: int
+    footage: Path | None = None  # of so many frames, where the scene moves by itself; the picture is one of them
 
 
 class ClipEngine(Protocol):
@@ -174,6 +213,7 @@ class FilmBrief:
     max_bytes: int = 0  # 0: no limit
     looks: tuple[Look, ...] = ()  # at the segments, when every one was looked at; empty: the whole film is decoded
     quiet: tuple[range, ...] = ()  # frames of the film that are silent on purpose
+    still: tuple[range, ...] = ()  # frames in which the picture stands still on purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +226,24 @@ class Finding:
 
 
 class FilmEngine(Protocol):
-    """Joins clips by stream copy, encodes the sound once, and looks at the result before anybody else does."""
+    """Cuts footage, joins clips by stream copy, encodes the sound once, and looks at all before anybody else does."""
 
     id: str
     version: str
 
     def check_music(self, path: Path) -> None:
         """Raise InvalidInputError, field music, when the file cannot be heard."""
+        ...
+
+    def fit(self, footage: Path, canvas: Canvas, frames: int, out: Path, *, holds: bool) -> Mapping[str, Any]:
+        """Bring a footage to the canvas and to exactly so many frames.
+
+        Facts: seconds, slowed, loops, held (frames at its end that stand still). Raises EngineError.
+        """
+        ...
+
+    def still(self, footage: Path, frame: int, out: Path) -> None:
+        """Write one frame of a fitted footage as a JPEG. Raises EngineError."""
         ...
 
     def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
@@ -459,6 +510,7 @@ class Engines:
     film: FilmEngine
     title_card: PictureEngine  # stands in for pictures that cannot be drawn or filmed
     silence: VoiceEngine  # stands in for narrations that cannot be said
+    footage: Mapping[str, FootageEngine] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

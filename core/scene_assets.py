@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -28,9 +29,20 @@ from core.ladder import (
     simpler_text,
     with_tries,
 )
-from core.ports import Engines, Parts, PictureBrief, PictureEngine, Shot, Voice, VoiceBrief, VoiceEngine
+from core.ports import (
+    Engines,
+    FootageBrief,
+    FootageEngine,
+    Parts,
+    PictureBrief,
+    PictureEngine,
+    Shot,
+    Voice,
+    VoiceBrief,
+    VoiceEngine,
+)
 from core.progress import Reporter
-from core.scene_inputs import caption_text, inputs_of, picture_key, picture_name, span_of, voice_key, voice_of
+from core.scene_inputs import caption_text, file_name, inputs_of, picture_key, span_of, voice_key, voice_of
 from core.times import took
 
 log = logging.getLogger(__name__)
@@ -52,6 +64,31 @@ class Studio:
     def last_attempt(self) -> bool:
         """Whether nobody will hand the video out again if this attempt fails."""
         return self.video.tries >= self.parts.settings.tries_max
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the camera gets of a scene: a picture, and the footage it is a frame of where the scene moves by itself."""
+
+    picture: Asset
+    footage: Asset | None = None
+
+
+class SceneNotes:
+    """Implements ports.Notes in the scene's own row, each footage under its key."""
+
+    def __init__(self, reporter: Reporter, scene: Scene, key: str) -> None:
+        self._reporter, self._key = reporter, key[:12]
+        self._all: dict[str, dict[str, str]] = json.loads(scene.notes or "{}")
+
+    def get(self, name: str) -> str:
+        """See ports.Notes."""
+        return self._all.get(self._key, {}).get(name, "")
+
+    def put(self, name: str, value: str) -> None:
+        """See ports.Notes. Those of other footage of this scene, which nobody waits for any more, are dropped."""
+        self._all = {self._key: {**self._all.get(self._key, {}), name: value}}
+        self._reporter.advance_scene(notes=json.dumps(self._all, ensure_ascii=False))
 
 
 class SceneAssets:
@@ -76,20 +113,22 @@ class SceneAssets:
         rungs.append((StandIn.SILENCE, lambda: self._spoken(self._engines.silence, brief)))
         return self._descend("voice", rungs)
 
-    def picture(self) -> Asset:
-        """The picture; one of a simpler prompt, then a title card, when it cannot be drawn."""
+    def picture(self, voice: Callable[[], Voice]) -> Drawn:
+        """The picture, or the footage where the scene moves by itself; of a simpler prompt, or a title card, else.
+
+        `voice` waits for the narration: only footage needs its length.
+        """
         scene, brief = self._inputs.scene, self._inputs.picture
-        engine = self._engines.pictures.get(scene.engine)
         simpler = simpler_prompt(brief.title, brief.prompt)
-        rungs: list[Rung[Asset]] = [(None, lambda: self._drawn(engine, brief))]
-        if engine and simpler and simpler != brief.prompt:
-            rungs.append((StandIn.SIMPLER_PROMPT, lambda: self._drawn(engine, replace(brief, prompt=simpler))))
+        rungs: list[Rung[Drawn]] = [(None, lambda: self._shown(brief, voice))]
+        if self._knows_engine and simpler and simpler != brief.prompt and not scene.code:
+            rungs.append((StandIn.SIMPLER_PROMPT, lambda: self._shown(replace(brief, prompt=simpler), voice)))
         rungs.append((StandIn.TITLE_CARD, self._title_card))
         return self._descend("picture", rungs)
 
-    def clip(self, voice: Voice, picture: Asset) -> tuple[Asset, Asset]:
-        """(picture, clip): the picture filmed, or a title card when it cannot be."""
-        rungs: list[Rung[tuple[Asset, Asset]]] = [(None, lambda: (picture, self._filmed(voice, picture)))]
+    def clip(self, voice: Voice, drawn: Drawn) -> tuple[Drawn, Asset]:
+        """(what it shows, clip): the picture filmed, or a title card when it cannot be."""
+        rungs: list[Rung[tuple[Drawn, Asset]]] = [(None, lambda: (drawn, self._filmed(voice, drawn)))]
         if self._ladder.at("picture") is not StandIn.TITLE_CARD:
             rungs.append((StandIn.TITLE_CARD, lambda: self._card_filmed(voice)))
         return self._descend("clip", rungs)
@@ -112,46 +151,98 @@ class SceneAssets:
             asset = self._keep("voice", key, path, {**facts, **took(engine.id, begun)})
         return voice_of(asset, path), asset
 
-    def _drawn(self, engine: PictureEngine | None, brief: PictureBrief) -> Asset:
-        if engine is None:
-            sentence = f"This renderer has no engine {self._inputs.scene.engine!r}."
-            raise CannotMakeError(EngineError(sentence, code="no_such_engine"))
+    @property
+    def _knows_engine(self) -> bool:
+        name = self._inputs.scene.engine
+        return name in self._engines.pictures or name in self._engines.footage
+
+    def _shown(self, brief: PictureBrief, voice: Callable[[], Voice]) -> Drawn:
+        """What the scene's own engine makes."""
+        name = self._inputs.scene.engine
+        if name in self._engines.footage:
+            return self._shot(self._engines.footage[name], brief, voice())
+        if name in self._engines.pictures:
+            return Drawn(self._drawn(self._engines.pictures[name], brief))
+        raise CannotMakeError(EngineError(f"This renderer has no engine {name!r}.", code="no_such_engine"))
+
+    def _shot(self, engine: FootageEngine, brief: PictureBrief, voice: Voice) -> Drawn:
+        """The footage as its engine made it, then at the length of the narration, and a frame of that."""
+        wanted = FootageBrief(brief, voice.frames, voice.words, self._inputs.scene.code)
+        raw = self._raw(engine, wanted)
+        film, canvas = self._engines.film, brief.canvas
+        key = digest("fitted", film.id, film.version, raw.key, raw.sha256, asdict(canvas), voice.frames)
+        path = self._studio.folder / f"{key}.mp4"
+        fitted = assets.find(self._parts, self._video.id, key)
+        if fitted is None:
+            begun, source = time.monotonic(), self._fetched(raw)
+            facts = self._by_engine("footage", lambda: film.fit(source, canvas, voice.frames, path, holds=engine.holds))
+            fitted = self._keep("fitted", key, path, {**facts, **took(film.id, begun)})
+        poster_key = digest("poster", fitted.key, fitted.sha256)
+        poster = assets.find(self._parts, self._video.id, poster_key)
+        if poster is None:
+            begun, image = time.monotonic(), self._studio.folder / f"{poster_key}.jpg"
+            assets.fetch(self._parts, fitted, path)
+            self._by_engine("footage", lambda: film.still(path, voice.frames // 2, image))
+            made = {"suffix": ".jpg", "prompt": brief.prompt, **took(film.id, begun)}
+            poster = self._keep("picture", poster_key, image, made)
+        return Drawn(poster, fitted)
+
+    def _raw(self, engine: FootageEngine, wanted: FootageBrief) -> Asset:
+        key = digest("footage", engine.id, engine.version, engine.wants(wanted))
+        asset = assets.find(self._parts, self._video.id, key)
+        if asset is not None:
+            return asset
+        self._afford("footage")
+        path, begun = self._studio.folder / f"{key}.mp4", time.monotonic()
+        notes = SceneNotes(self._studio.reporter, self._inputs.scene, key)
+        facts = self._by_engine("footage", lambda: engine.shoot(wanted, path, notes, self._report_picture))
+        return self._keep("footage", key, path, {**facts, **took(engine.id, begun)})
+
+    def _report_picture(self, share: float) -> None:
+        reporter = self._studio.reporter
+        reporter.check()
+        reporter.tell(reporter.clip_from * share)
+
+    def _drawn(self, engine: PictureEngine, brief: PictureBrief) -> Asset:
         key = picture_key(engine, brief)
         asset = assets.find(self._parts, self._video.id, key)
         if asset is not None:
             return asset
         self._afford("picture")
-        reporter, path, begun = self._studio.reporter, self._studio.folder / f"{key}{engine.suffix}", time.monotonic()
+        path, begun = self._studio.folder / f"{key}{engine.suffix}", time.monotonic()
 
         def report(share: float) -> None:
-            reporter.check()
-            if engine is not self._engines.title_card:  # it may come after the clip was begun
-                reporter.tell(reporter.clip_from * share)
+            if engine is self._engines.title_card:  # it may come after the clip was begun
+                self._studio.reporter.check()
+            else:
+                self._report_picture(share)
 
         facts = self._by_engine("picture", lambda: engine.draw(brief, path, report))
         # a clip or a fade made of it later must know how it was drawn
         made = {"suffix": engine.suffix, "prompt": brief.prompt}
         return self._keep("picture", key, path, {**facts, **made, **took(engine.id, begun)})
 
-    def _title_card(self) -> Asset:
-        return self._drawn(self._engines.title_card, self._inputs.picture)
+    def _title_card(self) -> Drawn:
+        return Drawn(self._drawn(self._engines.title_card, self._inputs.picture))
 
-    def _card_filmed(self, voice: Voice) -> tuple[Asset, Asset]:
+    def _card_filmed(self, voice: Voice) -> tuple[Drawn, Asset]:
         card = self._title_card()
         return card, self._filmed(voice, card)
 
-    def _filmed(self, voice: Voice, picture: Asset) -> Asset:
+    def _filmed(self, voice: Voice, drawn: Drawn) -> Asset:
         engine, reporter = self._engines.clip, self._studio.reporter
         span = span_of(self._number, self._video.scene_count, voice.frames)
         text = caption_text(self._inputs, voice.words, span)
+        shown = drawn.footage or drawn.picture
         key = digest(
-            "clip", engine.id, engine.version, picture.key, picture.sha256, voice.frames, [span.start, span.stop], text
+            "clip", engine.id, engine.version, shown.key, shown.sha256, voice.frames, [span.start, span.stop], text
         )
         asset = assets.find(self._parts, self._video.id, key)
         if asset is not None:
             return asset
         self._afford("clip")
-        shot = shot_of(self._inputs.picture, picture, self._fetched(picture), voice.frames)
+        footage = self._fetched(drawn.footage) if drawn.footage else None
+        shot = shot_of(self._inputs.picture, drawn.picture, self._fetched(drawn.picture), voice.frames, footage)
         path = self._studio.folder / f"{key}.mp4"
         begin, begun = reporter.clip_from, time.monotonic()
 
@@ -166,8 +257,8 @@ class SceneAssets:
         path.unlink()  # a long video must not fill the scratch folder
         return asset
 
-    def _fetched(self, picture: Asset) -> Path:
-        return assets.fetch(self._parts, picture, self._studio.folder / picture_name(picture))
+    def _fetched(self, asset: Asset) -> Path:
+        return assets.fetch(self._parts, asset, self._studio.folder / file_name(asset))
 
     # ---- how
 
@@ -220,6 +311,7 @@ class SceneAssets:
         note(self._parts, self._video, EventKind.SUBSTITUTED, said[0].upper() + said[1:], scene=self._number)
 
 
-def shot_of(brief: PictureBrief, picture: Asset, path: Path, frames: int) -> Shot:
+def shot_of(brief: PictureBrief, picture: Asset, path: Path, frames: int, footage: Path | None = None) -> Shot:
     """A scene as the camera sees it, with the prompt its picture was really drawn from."""
-    return Shot(brief=replace(brief, prompt=picture.facts.get("prompt", brief.prompt)), picture=path, frames=frames)
+    drawn = replace(brief, prompt=picture.facts.get("prompt", brief.prompt))
+    return Shot(brief=drawn, picture=path, frames=frames, footage=footage)

@@ -89,6 +89,6 @@ def voice_of(asset: Asset, path: Path) -> Voice:
     return Voice(path=path, frames=int(asset.facts["frames"]), words=words)
 
 
-def picture_name(asset: Asset) -> str:
-    """The file name of a kept picture; its ending says which kind of engine drew it."""
-    return f"{asset.key}{asset.facts.get('suffix', '.jpg')}"
+def file_name(asset: Asset) -> str:
+    """The file name of a kept picture or footage; a picture's ending says which kind of engine drew it."""
+    return f"{asset.key}{asset.facts.get('suffix', '.jpg' if asset.kind == 'picture' else '.mp4')}"

@@ -19,6 +19,8 @@ BUCKET_OF = {  # kind of asset -> bucket
     "code": "source_code",
     "picture": "scene_videos",
     "voice": "scene_videos",
+    "footage": "scene_videos",
+    "fitted": "scene_videos",
     "clip": "scene_videos",
     "fade": "scene_videos",
     "srt": "subtitles",

@@ -147,8 +147,8 @@ class Pace:
         return scene.duration_seconds or estimate_seconds([scene.narration], self.speed)
 
     def asset(self, kind: str, scene: Scene) -> float:
-        """Seconds for the voice, the picture or the clip of a scene, made alone."""
-        if kind == PICTURE:
+        """Seconds for the voice, the picture (or the footage) or the clip of a scene, made alone."""
+        if kind in (PICTURE, "footage"):
             return self.times.rate(PICTURE, self.canvas, _maker(scene.engine, self.quality))
         return self.filming(scene) if kind == CLIP else self.times.rate(VOICE) * self.narration(scene)
 
@@ -219,7 +219,7 @@ def samples_of(video: Video, assets: Sequence[Asset]) -> list[Sample]:
             found.append(Sample(PLANNING, facts["engine"], "", facts["seconds"], 1.0))
         elif asset.kind == VOICE:
             found.append(Sample(VOICE, facts["engine"], "", facts["seconds"], units))
-        elif asset.kind == PICTURE:
+        elif asset.kind in (PICTURE, "footage"):  # a scene has one or the other from its engine
             found.append(Sample(PICTURE, _maker(facts["engine"], options.quality), canvas, facts["seconds"], 1.0))
         elif asset.kind in (CLIP, FILM):
             found.append(Sample(asset.kind, facts["engine"], canvas, facts["seconds"], units))

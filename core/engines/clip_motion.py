@@ -20,6 +20,7 @@ from core.documents import FPS, Canvas
 from core.engines.fonts import FONTS, family_for
 from core.errors import EngineError
 from core.media.args import clip_output_args, raw_input_args
+from core.media.footage import frames_of
 from core.media.heap import give_back
 from core.media.layers import DRIFT, Layer, Pixels, Role
 from core.media.run import run
@@ -32,7 +33,7 @@ _CAPTION_FONTS = ("Inter-ExtraBold.ttf", "Inter-SemiBold.ttf")
 
 
 class MotionClips:
-    """The clip engine for pictures: parallax for pictures in layers, a slow camera for all others."""
+    """The clip engine: parallax for pictures in layers, a slow camera for other pictures; footage moves by itself."""
 
     id = "motion"
     version = "1"
@@ -46,7 +47,7 @@ class MotionClips:
 
         captions: ASS text, its times relative to span.start. Raises EngineError, MissingToolError.
         """
-        act = self._act(shot)
+        act = self._painter(shot)
 
         def feed() -> Iterator[memoryview]:
             frame = empty_frame(shot.brief.canvas)
@@ -62,7 +63,7 @@ class MotionClips:
 
     def fade(self, before: Shot, after: Shot, frames: int, out: Path) -> Mapping[str, Any]:
         """Encode `frames` frames in which the last ones of `before` turn into the first ones of `after`."""
-        old, new = self._act(before), self._act(after)
+        old, new = self._painter(before), self._painter(after)
         canvas = before.brief.canvas
 
         def feed() -> Iterator[memoryview]:
@@ -77,8 +78,12 @@ class MotionClips:
         self._encode(canvas, feed(), None, out)
         return {"frames": frames}
 
-    def _act(self, shot: Shot) -> _Act:
+    def _painter(self, shot: Shot) -> _Act | _Footage:
         """The shot ready to be painted frame by frame."""
+        return _Footage(shot.footage, shot.brief.canvas) if shot.footage else self._act(shot)
+
+    def _act(self, shot: Shot) -> _Act:
+        """A picture on its stage."""
         give_back()  # what drawing the picture left behind; the encoder needs the room
         layers = self._layers_of(shot)
         if layers is None:
@@ -140,6 +145,23 @@ class _Nature:
     period: float  # seconds of it
     heading: tuple[float, float]  # -1 to 1, where it drifts in the course of the scene
     delay: int  # frames until it appears (accents), or begins to settle (texts)
+
+
+class _Footage:
+    """A shot that moves by itself; frames are painted in order."""
+
+    def __init__(self, path: Path, canvas: Canvas) -> None:
+        self._path, self._canvas = path, canvas
+        self._frames: Iterator[bytes] | None = None
+
+    def paint(self, n: int, out: Pixels) -> None:
+        """Paint frame `n` of the shot; the first call says where to begin. Raises EngineError."""
+        if self._frames is None:
+            self._frames = frames_of(self._path, self._canvas, n)
+        frame = next(self._frames, None)
+        if frame is None:
+            raise EngineError(f"{self._path.name} ends before frame {n}.", code="bad_footage")
+        out[:] = np.frombuffer(frame, np.uint8).reshape(out.shape)
 
 
 class _Act:

@@ -29,7 +29,7 @@ def findings(brief: FilmBrief, film: Path, header: Streams, seen: Decoded, boxes
         _duration(brief, seen),
         _drift(seen),
         _stretches("black", "the picture is black", seen.black, BLACK_SECONDS),
-        _stretches("frozen", "the picture stands still", seen.frozen, FROZEN_SECONDS),
+        _stretches("frozen", "the picture stands still", unmeant(seen.frozen, brief.still), FROZEN_SECONDS),
         _stretches("silence", "nothing can be heard", unmeant(seen.silent, brief.quiet), SILENT_SECONDS),
         _clipping(seen),
         _loudness(seen),
@@ -91,7 +91,7 @@ def _stretches(check: str, what: str, found: Sequence[Stretch], limit: float) ->
 
 
 def unmeant(found: Sequence[Stretch], meant: Sequence[range]) -> list[Stretch]:
-    """What is left of silent stretches when the frames that are silent on purpose are taken out."""
+    """What is left of stretches when the frames that are silent, or still, on purpose are taken out."""
     left = list(found)
     for span in meant:
         start, end = span.start / FPS, span.stop / FPS

@@ -18,6 +18,7 @@ from core.errors import EngineError
 from core.media import mix, probe
 from core.media.args import TIMESCALE, concat_list
 from core.media.caption_boxes import caption_boxes
+from core.media.footage import fit, still
 from core.media.run import run
 from core.ports import FilmBrief, Finding, Look, Report, SoundBrief, SoundTrack
 
@@ -41,6 +42,14 @@ class FfmpegFilm:
 
     id = "ffmpeg"
     version = "1"
+
+    def fit(self, footage: Path, canvas: Canvas, frames: int, out: Path, *, holds: bool) -> Mapping[str, Any]:
+        """Bring a footage to the canvas and to exactly so many frames; see `footage.fit`."""
+        return fit(footage, canvas, frames, out, holds=holds)
+
+    def still(self, footage: Path, frame: int, out: Path) -> None:
+        """Write one frame of a fitted footage as a JPEG. Raises EngineError."""
+        still(footage, frame, out)
 
     def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
         """Encode the sound at -16 LUFS to `out` and listen to it. Raises EngineError."""

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -98,6 +98,31 @@ def run(
     if check and process.returncode != 0:
         raise failure(process.returncode, log, timeout if late.is_set() else None)
     return Finished(b"".join(kept), log)
+
+
+def stream(args: Sequence[str], size: int) -> Iterator[bytes]:
+    """Run ffmpeg with `args` and yield its standard output in blocks of `size` bytes; closing the iterator ends it.
+
+    Raises MissingToolError and EngineError as `run` does, after the last whole block.
+    """
+    process = _start([ffmpeg_path(), *GLOBAL_ARGS, *args], fed=False)
+    assert process.stdout is not None
+    said: list[bytes] = []
+    reader = _reader(process.stderr, said)
+    try:
+        while len(block := process.stdout.read(size)) == size:
+            yield block
+        process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        reader.join()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+    if process.returncode != 0:
+        raise failure(process.returncode, b"".join(said).decode("utf-8", "replace"))
 
 
 def failure(returncode: int, log: str, timeout: float | None = None) -> MissingToolError | EngineError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.documents import Canvas
+from core.documents import FPS, Canvas
 from core.ports import (
     Engines,
     FilmBrief,
@@ -86,6 +86,15 @@ class Films(_Maker):
 
     def check_music(self, path: Path) -> None:
         """Any music will do."""
+
+    def fit(self, footage: Path, canvas: Canvas, frames: int, out: Path, *, holds: bool) -> Mapping[str, Any]:
+        """It has the right length."""
+        out.write_text(footage.read_text())
+        return {"seconds": frames / FPS, "slowed": 1.0, "loops": 1, "held": 0}
+
+    def still(self, footage: Path, frame: int, out: Path) -> None:
+        """Write a beginning."""
+        out.write_text(footage.read_text()[:20])
 
     def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
         """Write nothing of its own."""
