@@ -113,7 +113,7 @@ def compose(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None:
         log.error("failed: %s", error.sentence, exc_info=error, extra={"action": "failed", "video": job.video_id})
         if error.retryable and video.tries < parts.settings.tries_max:
             raise  # the call ends as failed; the sweep hands the video out again
-        fail(parts, video, error.code, error.sentence)
+        fail(parts, video, error.code, error.sentence, meter)
 
 
 def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: Reporter) -> dict[str, object]:

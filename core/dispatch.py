@@ -267,10 +267,11 @@ def _cancel(parts: Parts, handle: dict[str, Any]) -> None:
         parts.dispatcher.cancel(call["id"])
 
 
-def fail(parts: Parts, video: Video, code: str, sentence: str) -> None:
+def fail(parts: Parts, video: Video, code: str, sentence: str, meter: costs.Meter | None = None) -> None:
     """End a video with a sentence, unless it has ended otherwise, or was deleted, meanwhile.
 
     A video that has a film keeps it: what was asked for later did not succeed, and that is all that is lost.
+    `meter`: of the call that failed.
     """
     attempt = video.attempt
     try:
@@ -278,7 +279,13 @@ def fail(parts: Parts, video: Video, code: str, sentence: str) -> None:
             parts,
             leave_room(parts, video.id),
             lambda v: v.attempt == attempt and not v.is_terminal,
-            lambda v: {**_ended(v, sentence), "error_code": code, "error_message": sentence, "due_at": None},
+            lambda v: {
+                **(meter.columns(v) if meter else {}),
+                **_ended(v, sentence),
+                "error_code": code,
+                "error_message": sentence,
+                "due_at": None,
+            },
         )
     except NotFoundError:
         return

@@ -1,0 +1,224 @@
+"""What a renderer does with its share of a video: scene by scene, reusing what is there, keeping what it makes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from core import assets
+from core.costs import Meter
+from core.dispatch import begin, fail, submit
+from core.documents import FPS, Scene, Video
+from core.errors import ConflictError, LimitError, NotFoundError, ScenewrightError, StoppedError
+from core.journal import EventKind, note
+from core.ladder import verdict
+from core.pace import leave_room
+from core.ports import Engines, Job, Parts
+from core.progress import RENDERED, Reporter
+from core.scene_assets import SceneAssets, Studio
+from core.schema import UPLOADS
+from core.status import SceneStatus, VideoStatus
+
+log = logging.getLogger(__name__)
+
+
+def render_chunk(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None:
+    """Make the scenes of a job; the last finisher of the video hands it on to be joined.
+
+    Returns quietly when the work is not wanted any more. Errors end the video with a sentence.
+    """
+    video = _wanted(parts, job, VideoStatus.RENDERING)
+    if video is None or not parts.store.claim("render", job.attempt, *job.scenes, video_id=video.id):
+        return
+    holder = secrets.token_hex(8)
+    try:
+        with (
+            tempfile.TemporaryDirectory(dir=parts.settings.work_dir or None) as folder,
+            Reporter(parts, video, meter) as reporter,
+        ):
+            _check_music(parts, engines, video, job, Path(folder))
+            studio = Studio(parts, engines, video, Path(folder), reporter)
+            passing = [error for error in _make_scenes(studio, job, holder) if error.retryable]
+            if not passing or studio.last_attempt:
+                # before this call's last progress write, which then has nothing to add
+                leave_room(parts, video.id)
+                hand_on(parts, video.id, job.attempt, meter)
+        if passing and not studio.last_attempt:
+            raise passing[0]
+    except StoppedError as error:
+        log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": job.video_id})
+    except ScenewrightError as error:
+        log.error("failed: %s", error.sentence, exc_info=error, extra={"action": "failed", "video": job.video_id})
+        if error.retryable and video.tries < parts.settings.tries_max:
+            raise  # the call ends as failed; the sweep hands the video out again
+        fail(parts, video, error.code, error.sentence, meter)
+
+
+def _make_scenes(studio: Studio, job: Job, holder: str) -> Iterator[ScenewrightError]:
+    """Make scene after scene; one that cannot be made costs no other. Yields their errors."""
+    for number in job.scenes:
+        studio.reporter.check()
+        scene = _take(studio.parts, studio.video, number, job.attempt, holder)
+        error = _make_scene(studio, scene) if scene is not None else None
+        if error is not None:
+            yield error
+
+
+def _check_music(parts: Parts, engines: Engines, video: Video, job: Job, folder: Path) -> None:
+    """Music that cannot be heard is found before anything is made for it, by the call that has the first scene."""
+    file_id = video.parsed_options.music_file_id
+    if file_id and 1 in job.scenes:
+        path = folder / "music"
+        parts.files.download(UPLOADS, file_id, path)
+        engines.film.check_music(path)
+        path.unlink()
+
+
+def _wanted(parts: Parts, job: Job, status: VideoStatus) -> Video | None:
+    """The video, if this job is still the one that is wanted."""
+    try:
+        video = parts.store.get_video(job.video_id)
+    except NotFoundError:
+        return None
+    return video if video.attempt == job.attempt and video.status is status else None
+
+
+def _take(parts: Parts, video: Video, number: int, attempt: int, holder: str) -> Scene | None:
+    """Take a scene in hand; None when it is made already or somebody living makes it."""
+    (scene,) = (s for s in parts.store.scenes(video.id) if s.scene_number == number)
+    now = parts.clock.now()
+    if scene.status is SceneStatus.RENDERED:
+        return None
+    if scene.status is SceneStatus.RENDERING and scene.beat_at and scene.attempt >= attempt:
+        silent = now - datetime.fromisoformat(scene.beat_at)
+        # far in the future: said before the clock was set back
+        if abs(silent) < timedelta(seconds=parts.settings.stale_seconds):
+            return None
+    # one that was left in the middle is taken up where it stood; one that was planned (again) is made as it was asked
+    stood = scene.substitution if scene.status is SceneStatus.RENDERING else ""
+    try:
+        return parts.store.advance(
+            scene,
+            status=SceneStatus.RENDERING,
+            holder=holder,
+            beat_at=now,
+            attempt=attempt,
+            tries=scene.tries + 1,
+            substitution=stood,
+        )
+    except ConflictError:
+        return None
+
+
+def _make_scene(studio: Studio, scene: Scene) -> ScenewrightError | None:
+    """Make a scene and write its row; the error, if it could not be made.
+
+    Raises:
+        StoppedError: it is not wanted any more.
+    """
+    reporter, begun = studio.reporter, time.monotonic()
+    reporter.hold(scene)
+    try:
+        _finish(studio, scene, SceneAssets(studio, scene), begun)
+    except StoppedError:
+        raise
+    except LimitError:
+        reporter.advance_scene(status=SceneStatus.PLANNED, holder="", beat_at=None)
+        raise
+    except ScenewrightError as error:
+        _give_up(studio, scene, error)
+        return error
+    finally:
+        reporter.hold(None)
+    return None
+
+
+def _finish(studio: Studio, scene: Scene, made: SceneAssets, begun: float) -> None:
+    """Picture beside voice, then captions, then the clip, then the row."""
+    reporter, parts, number = studio.reporter, studio.parts, scene.scene_number
+    said = f"Scene {number} of {studio.video.scene_count}"
+    reporter.tell(0.0, f"{said}: recording the voice, drawing the picture")
+    with ThreadPoolExecutor(2) as pool:
+        voice_job = pool.submit(made.voice)
+        picture_job = pool.submit(made.picture, lambda: voice_job.result()[0])
+        voice, voice_asset = voice_job.result()
+        reporter.tell(reporter.clip_from / 2)
+        drawn = picture_job.result()
+    reporter.check()
+    reporter.tell(reporter.clip_from, f"{said}: filming")
+    shown, clip = made.clip(voice, drawn)
+    reporter.check()
+    picture = shown.picture
+    kept = {"voice": voice_asset, "picture": picture, "clip": clip} | (
+        {"fitted": shown.footage} if shown.footage else {}
+    )
+    reporter.advance_scene(
+        status=SceneStatus.RENDERED,
+        assets=json.dumps({kind: asset.id for kind, asset in kept.items()}),
+        video_url=assets.url_of(parts, clip),
+        image_url=assets.url_of(parts, picture),
+        audio_url=assets.url_of(parts, voice_asset),
+        duration_seconds=round(voice.frames / FPS, 3),
+        holder="",
+        beat_at=None,
+        # a rendered scene may still carry a warning, for example letters that no font here has
+        error_message=" ".join(picture.facts.get("warnings", ())),
+    )
+    seconds, usd = time.monotonic() - begun, reporter.meter.usd(f"{number}/")
+    note(parts, studio.video, EventKind.SCENE_RENDERED, f"{said} is made.", scene=number, seconds=seconds, cost_usd=usd)
+
+
+def _give_up(studio: Studio, scene: Scene, error: ScenewrightError) -> None:
+    """Let go of a scene: for the next attempt, which goes on where this one stood, or for good."""
+    facts = {"action": "scene_failed", "video": studio.video.id, "attempt": studio.video.attempt}
+    log.error("scene %d: %s", scene.scene_number, error.sentence, exc_info=error, extra=facts)
+    free = {"holder": "", "beat_at": None, "error_message": error.sentence}
+    if error.retryable and not studio.last_attempt:
+        studio.reporter.advance_scene(**free)
+        return
+    studio.reporter.advance_scene(status=SceneStatus.FAILED, **free)
+    sentence = f"Scene {scene.scene_number} could not be made: {error.sentence}"
+    note(studio.parts, studio.video, EventKind.SCENE_FAILED, sentence, scene=scene.scene_number)
+
+
+def hand_on(parts: Parts, video_id: str, attempt: int, meter: Meter | None = None) -> None:
+    """When every scene is settled, the one who finds it so first hands the video on to be joined, or ends it.
+
+    `meter`: of the call that made the last scene.
+    """
+    scenes = parts.store.scenes(video_id)
+    video = parts.store.get_video(video_id)
+    if video.attempt != attempt or len(scenes) < video.scene_count or not all(settled(s, attempt) for s in scenes):
+        return
+    wrong = verdict(scenes)
+    if wrong is not None:
+        fail(parts, video, *wrong, meter)
+        return
+
+    begun = begin(
+        parts,
+        video,
+        [("compose", ())],
+        goes_on=True,
+        wanted=lambda v: v.attempt == attempt and v.status is VideoStatus.RENDERING,
+        meter=meter,
+        status=VideoStatus.COMBINING,
+        progress=max(video.progress, RENDERED),
+        current_scene=video.scene_count,
+        stage=f"Joining {video.scene_count} scenes" if video.scene_count > 1 else "Finishing the film",
+    )
+    if begun is not None:
+        note(parts, begun.video, EventKind.COMBINING, f"All scenes are made: {begun.video.stage.lower()}.")
+        submit(parts, begun)
+
+
+def settled(scene: Scene, attempt: int) -> bool:
+    """Whether nobody makes the scene in this attempt any more; what failed in an earlier one may still be taken."""
+    return scene.status is SceneStatus.RENDERED or (scene.status is SceneStatus.FAILED and scene.attempt == attempt)
