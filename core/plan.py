@@ -13,7 +13,7 @@ from pathlib import Path
 from core import assets
 from core.dispatch import fail, hand_out, spread
 from core.documents import AUTO, Options, Scene, Storyboard, Video
-from core.errors import ConflictError, InvalidInputError, ScenewrightError
+from core.errors import ConflictError, InvalidInputError, NotFoundError, ScenewrightError, StoppedError
 from core.identity import digest, scene_id
 from core.journal import EventKind, note
 from core.pace import settle
@@ -89,6 +89,9 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
     try:
         storyboard = keep_storyboard(parts, video)
         numbers = keep_scenes(parts, video, storyboard)
+    except StoppedError as error:
+        log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": video.id})
+        return True
     except ScenewrightError as error:
         if error.retryable:
             raise  # the sweep comes back to it
@@ -125,6 +128,7 @@ def keep_storyboard(parts: Parts, video: Video) -> Storyboard:
             return Storyboard.from_json(assets.fetch(parts, asset, path).read_text(encoding="utf-8"))
         begun = time.monotonic()
         storyboard = engine.plan(brief)
+        _check_wanted(parts, video)  # a planner may have thought for a minute
         path.write_text(storyboard.to_json(), encoding="utf-8")
         facts = {"scenes": len(storyboard.scenes), "strategy": storyboard.strategy, "title": storyboard.title}
         assets.keep(parts, video, "storyboard", key, path, {**facts, **took(engine.id, begun)})
@@ -132,6 +136,16 @@ def keep_storyboard(parts: Parts, video: Video) -> Storyboard:
         "%d scenes by %s", len(storyboard.scenes), storyboard.strategy, extra={"action": "planned", "video": video.id}
     )
     return storyboard
+
+
+def _check_wanted(parts: Parts, video: Video) -> None:
+    """Raise StoppedError when the video was cancelled, deleted, or planned by somebody else meanwhile."""
+    try:
+        current = parts.store.get_video(video.id)
+    except NotFoundError as error:
+        raise StoppedError("The video was deleted.") from error
+    if current.attempt != video.attempt or current.status is not VideoStatus.PLANNING:
+        raise StoppedError(f"The video is {current.status} in attempt {current.attempt}.")
 
 
 def keep_scenes(parts: Parts, video: Video, storyboard: Storyboard) -> list[int]:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from core import assets
 from core.costs import Meter
 from core.dispatch import begin, fail, submit
 from core.documents import FPS, Scene, Video
-from core.errors import ConflictError, LimitError, NotFoundError, ScenewrightError, StoppedError
+from core.errors import ConflictError, LimitError, NotFoundError, ScenewrightError, StoppedError, UnavailableError
 from core.journal import EventKind, note
 from core.ladder import verdict
 from core.pace import leave_room
@@ -27,6 +28,8 @@ from core.schema import UPLOADS
 from core.status import SceneStatus, VideoStatus
 
 log = logging.getLogger(__name__)
+
+_CONFLICT_TRIES = 8
 
 
 def render_chunk(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None:
@@ -92,29 +95,32 @@ def _wanted(parts: Parts, job: Job, status: VideoStatus) -> Video | None:
 
 def _take(parts: Parts, video: Video, number: int, attempt: int, holder: str) -> Scene | None:
     """Take a scene in hand; None when it is made already or somebody living makes it."""
-    (scene,) = (s for s in parts.store.scenes(video.id) if s.scene_number == number)
-    now = parts.clock.now()
-    if scene.status is SceneStatus.RENDERED:
-        return None
-    if scene.status is SceneStatus.RENDERING and scene.beat_at and scene.attempt >= attempt:
-        silent = now - datetime.fromisoformat(scene.beat_at)
-        # far in the future: said before the clock was set back
-        if abs(silent) < timedelta(seconds=parts.settings.stale_seconds):
+    for _ in range(_CONFLICT_TRIES):
+        (scene,) = (s for s in parts.store.scenes(video.id) if s.scene_number == number)
+        now = parts.clock.now()
+        if scene.status is SceneStatus.RENDERED or _is_in_hand(parts, scene, attempt, now):
             return None
-    # one that was left in the middle is taken up where it stood; one that was planned (again) is made as it was asked
-    stood = scene.substitution if scene.status is SceneStatus.RENDERING else ""
-    try:
-        return parts.store.advance(
-            scene,
-            status=SceneStatus.RENDERING,
-            holder=holder,
-            beat_at=now,
-            attempt=attempt,
-            tries=scene.tries + 1,
-            substitution=stood,
-        )
-    except ConflictError:
-        return None
+        # one that was left in the middle is taken up where it stood; one that was planned (again) is made as asked
+        stood = scene.substitution if scene.status is SceneStatus.RENDERING else ""
+        with suppress(ConflictError):  # somebody else took it, or who had it in an older attempt has not yet noticed
+            return parts.store.advance(
+                scene,
+                status=SceneStatus.RENDERING,
+                holder=holder,
+                beat_at=now,
+                attempt=attempt,
+                tries=scene.tries + 1,
+                substitution=stood,
+            )
+    raise UnavailableError(f"Scene {number} of {video.id} changed too often to be taken.")
+
+
+def _is_in_hand(parts: Parts, scene: Scene, attempt: int, now: datetime) -> bool:
+    """Whether somebody living makes the scene; who has it in an older attempt will stop and is not waited for."""
+    if scene.status is not SceneStatus.RENDERING or not scene.beat_at or scene.attempt < attempt:
+        return False
+    # far in the future: said before the clock was set back
+    return abs(now - datetime.fromisoformat(scene.beat_at)) < timedelta(seconds=parts.settings.stale_seconds)
 
 
 def _make_scene(studio: Studio, scene: Scene) -> ScenewrightError | None:
