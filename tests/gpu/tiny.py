@@ -61,15 +61,15 @@ def _encoder_config() -> CLIPTextConfig:
     )
 
 
-def _tokenizer(folder: Path) -> CLIPTokenizer:
-    """A tokenizer that makes a token of every byte: 256 symbols, the same at the ends of words, two marks."""
+def byte_tokenizer(folder: Path, tokens: int = _TOKENS) -> CLIPTokenizer:
+    """A tokenizer of a token per byte, at most so many: 256 symbols, the same at the ends of words, two marks."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     symbols = [chr(b) for b in shown] + [chr(256 + n) for n in range(256 - len(shown))]
     words = [*symbols, *(f"{symbol}</w>" for symbol in symbols), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}), encoding="utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=_TOKENS)
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=tokens)
 
 
 def write_sdxl(folder: Path, *, unet_seed: int, half: bool = True, force_upcast: bool = False) -> None:
@@ -78,7 +78,7 @@ def write_sdxl(folder: Path, *, unet_seed: int, half: bool = True, force_upcast:
     half: UNet and encoders under the variant's name fp16, the VAE in plain files, as the pinned weights are.
     """
     torch.manual_seed(0)
-    tokenizer = _tokenizer(folder / "tokenizer")
+    tokenizer = byte_tokenizer(folder / "tokenizer")
     pipeline = StableDiffusionXLPipeline(
         vae=_vae(force_upcast=force_upcast),
         text_encoder=CLIPTextModel(_encoder_config()),
