@@ -173,7 +173,8 @@ def _finish(result: Any, as_json: bool) -> None:
     if as_json:
         view.print_json(out, {**view.state(result.video), "duration_seconds": result.video.duration_seconds, **files})
         return
-    errors.print(f"Completed: a film of {view.spoken_time(result.video.duration_seconds)}.", style="green")
+    cost = f" for {dollars(result.video.cost_usd)}" if result.video.cost_usd else ""
+    errors.print(f"Completed: a film of {view.spoken_time(result.video.duration_seconds)}{cost}.", style="green")
     for path in (*result.beside.values(), result.film):
         out.print(str(path), markup=False, soft_wrap=True)
 

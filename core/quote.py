@@ -170,9 +170,5 @@ def receipt(parts: Parts, video: Video, scenes: Sequence[Scene]) -> dict[str, An
 def _reused(video: Video, scene: Scene, kept: dict[str, Asset]) -> list[str]:
     """The stages of a scene that are older than what a person asked for last."""
     asked = asked_at(video).isoformat(timespec="milliseconds")
-    recorded = json.loads(scene.assets or "{}")
-    return [
-        stage
-        for stage in (VOICE, PICTURE, CLIP)
-        if recorded.get(stage) in kept and kept[recorded[stage]].updated_at < asked
-    ]
+    recorded: dict[str, str] = json.loads(scene.assets or "{}")
+    return [stage for stage, made in recorded.items() if made in kept and kept[made].updated_at < asked]

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from core.adapters.inline_dispatch import InlineDispatcher
-from core.costs import accounts_of, spent_today, total
-from core.documents import Video
+from core.costs import Meter, accounts_of, spent_today, total
+from core.documents import Scene, Video
 from core.errors import InvalidInputError, LimitError, ScenewrightError
 from core.plan import plan
 from core.ports import ClipEngine, Engines, Job, Parts, Report, Shot
+from core.progress import Reporter
 from core.routes import Call, answer
 from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
@@ -225,6 +226,26 @@ def test_a_call_that_is_delivered_twice_makes_nothing_twice_and_costs_both_times
     assert after.cost_usd - video.cost_usd == pytest.approx(5 * rate, rel=0.5)
     assert total(accounts_of(after)) == after.cost_usd
     assert len(accounts_of(after)) == len(accounts_of(video)) + 1
+
+
+def test_a_call_that_is_killed_has_cost_what_its_heartbeats_told(deployment: Deployment) -> None:
+    store, owner = deployment.parts.store, secrets.token_hex(8)
+    rendering = Video(id=secrets.token_hex(8), owner_id=owner, status=VideoStatus.RENDERING, attempt=1, scene_count=1)
+    video = store.create_video(rendering)
+    scene = Scene(id=f"{video.id}-1", video_id=video.id, scene_number=1, narration="The sea is wide.", attempt=1)
+    scene = store.create_scene(replace(scene, status=SceneStatus.RENDERING), owner)
+    machine, job = deployment.settings.machine_of("render"), Job("render", video.id, 1, (1,))
+    meter = Meter(machine, job, deployment.parts.clock.now(), before=3.0)
+
+    with pytest.raises(KeyboardInterrupt), Reporter(deployment.parts, video, meter) as reporter:
+        reporter.hold(scene)
+        with meter.span("1/picture"):
+            wait_for(lambda: store.get_video(video.id).cost_usd > 3 * machine.usd_per_second, "a heartbeat", 60)
+            raise KeyboardInterrupt  # nothing is written after this
+
+    receipt = deployment.ask("GET", f"/videos/{video.id}/receipt", user=owner)
+    assert {(line["scene"], line["stage"]) for line in receipt["lines"]} >= {(None, "start"), (1, "picture")}
+    assert sum(line["usd"] for line in receipt["lines"]) == pytest.approx(receipt["costUsd"], abs=1e-9)
 
 
 # ---- after an edit
