@@ -144,8 +144,8 @@ def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: 
         **_keep_companions(parts, video, film, takes, folder, poster),
         "final_file_id": film.file_id,
         "duration_seconds": round(brief.frames / FPS, 3),
-        "substitutions": substitutions(scenes),
-        "stage": completed_stage(scenes),
+        "substitutions": substitutions(scenes, video.substitutions),
+        "stage": completed_stage(scenes, video.substitutions),
     }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from core.documents import Scene, Video
+from core.documents import Scene, Spent, Video
 from core.errors import ConflictError, LimitError, NotFoundError, ScenewrightError
 from core.identity import digest
 from core.pace import settle as wait_until_settled
@@ -25,6 +25,7 @@ from core.times import START, Pace
 log = logging.getLogger(__name__)
 
 JOIN, OTHER = "join", "other"  # what a call does when it makes no asset of a scene
+PLANNING = "planning"  # what a language model is paid for
 _EARLIER = "earlier"  # the account of calls whose own were put together
 _ACCOUNTS_MAX = 40  # accounts of a video; beyond, those of earlier attempts become one
 _UNTOLD_SECONDS = 1.0  # a call that ends does not write for less than this
@@ -141,6 +142,16 @@ class Meter:
             log.warning("costs not written: %s", error.sentence, extra={"action": "costs_unwritten", "video": video_id})
 
 
+def planned(video: Video, key: str, spent: Spent, now: datetime) -> dict[str, Any]:
+    """`costs` and `cost_usd` of a video with what a language model took; under the storyboard's key, so only once."""
+    accounts = accounts_of(video)
+    items = {PLANNING: [spent.seconds, round(spent.usd or 0.0, _DIGITS)]}
+    facts = {"day": day_of(now), "attempt": video.attempt, "machine": spent.model}
+    accounts.setdefault(f"plan-{key[:8]}", {**facts, "items": items})
+    costs = json.dumps(accounts, separators=(",", ":"))
+    return {"costs": costs, "cost_usd": max(video.cost_usd, total(accounts))}
+
+
 def _is_of(name: str, label: str) -> bool:
     return name.startswith(label) if label.endswith("/") else name == label
 
@@ -153,8 +164,8 @@ class Line:
     """What was spent on one thing."""
 
     scene: int  # 0: the video as a whole
-    stage: str  # voice, picture, clip, join, start, other
-    machine: str
+    stage: str  # planning, voice, picture, clip, join, start, other
+    machine: str  # of planning, the language model
     seconds: float
     usd: float
 

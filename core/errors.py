@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from datetime import datetime
 
 
 class ScenewrightError(Exception):
@@ -110,6 +111,18 @@ class BusyError(ScenewrightError):
     code = "renderer_busy"
     http_status = 429
     retryable = True
+
+
+class WaitError(ScenewrightError):
+    """It cannot go on now and will by itself later, at ``again_at``: a limit of calls was reached."""
+
+    code = "must_wait"
+    http_status = 429
+    retryable = True
+
+    def __init__(self, sentence: str, again_at: datetime) -> None:
+        super().__init__(sentence)
+        self.again_at = again_at
 
 
 class MissingToolError(ScenewrightError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ def file_md5(path: Path) -> str:
 def asset_id(video_id: str, key: str) -> str:
     """The id of an asset's row: reuse is within one video."""
     return digest(video_id, key)[:36]
+
+
+def slots_id(moment: datetime) -> str:
+    """Under what the claims of a day's calls to a language model are kept, where else a video's id stands."""
+    return f"planner-{moment.astimezone(UTC):%Y%m%d}"
 
 
 def scene_id(video_id: str, number: int) -> str:

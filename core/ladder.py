@@ -28,6 +28,7 @@ TRIES = 3  # of one asset in one attempt, when the error may pass
 _PROMPT_WORDS, _PROMPT_CHARS = 8, 120
 _KEY_LETTERS = 4  # shorter words seldom name a thing
 _STAGE_CHARS = 500
+_STORYBOARD = "storyboard"  # what of a video, beside the assets of its scenes, can be otherwise than asked
 # letters that any voice may be asked to say, beside these marks
 _MARKS = frozenset(" .,;:!?'’-")
 
@@ -209,10 +210,24 @@ def steps_of(scene: Scene) -> tuple[Step, ...]:
     return tuple(Step(s["what"], s["why"], StandIn(s["used"])) for s in raw)
 
 
-def substitutions(scenes: Sequence[Scene]) -> str:
-    """The video's column of that name: every scene and asset that is not what was asked; empty when all is."""
-    rows = [{"scene": s.scene_number, **asdict(step)} for s in scenes for step in steps_of(s)]
+def substitutions(scenes: Sequence[Scene], before: str = "") -> str:
+    """The video's column of that name: every scene and asset that is not what was asked; empty when all is.
+
+    `before`: the column as it is; what it says of the storyboard stays.
+    """
+    rows = _of_storyboard(before)
+    rows += [{"scene": s.scene_number, **asdict(step)} for s in scenes for step in steps_of(s)]
     return json.dumps(rows, ensure_ascii=False) if rows else ""
+
+
+def of_storyboard(warnings: Sequence[str]) -> str:
+    """The same column of a video that was only planned: what a planner could not do as asked, under scene 0."""
+    rows = [{"scene": 0, "what": _STORYBOARD, "why": why, "used": "plain words"} for why in warnings]
+    return json.dumps(rows, ensure_ascii=False) if rows else ""
+
+
+def _of_storyboard(column: str) -> list[dict[str, Any]]:
+    return [row for row in json.loads(column or "[]") if row.get("what") == _STORYBOARD]
 
 
 def said_of(number: int, step: Step) -> str:
@@ -229,9 +244,10 @@ def said_of(number: int, step: Step) -> str:
     return f"{text}: {step.why}"
 
 
-def completed_stage(scenes: Sequence[Scene]) -> str:
-    """What a watcher reads under a finished video."""
-    said = [said_of(s.scene_number, step).rstrip(".") for s in scenes for step in steps_of(s)]
+def completed_stage(scenes: Sequence[Scene], before: str = "") -> str:
+    """What a watcher reads under a finished video; `before`: its column `substitutions` until then."""
+    said = [str(row["why"]).rstrip(".") for row in _of_storyboard(before)]
+    said += [said_of(s.scene_number, step).rstrip(".") for s in scenes for step in steps_of(s)]
     return "; ".join(["Your video is ready", *said])[:_STAGE_CHARS]
 
 

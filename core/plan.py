@@ -6,21 +6,24 @@ import json
 import logging
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
-from core import assets
-from core.dispatch import fail, hand_out, spread
-from core.documents import AUTO, Options, Scene, Storyboard, Video
-from core.errors import ConflictError, InvalidInputError, NotFoundError, ScenewrightError, StoppedError
+from core import assets, costs
+from core.dispatch import advance_while, fail, hand_out, spread
+from core.documents import AUTO, Options, Scene, Spent, Storyboard, Video
+from core.errors import ConflictError, InvalidInputError, NotFoundError, ScenewrightError, StoppedError, WaitError
 from core.identity import digest, scene_id
 from core.journal import EventKind, note
+from core.ladder import of_storyboard
 from core.pace import settle
 from core.ports import Parts, StoryboardBrief
+from core.prices import dollars
 from core.progress import PLANNED
-from core.request import Choices, validate
+from core.request import Choices, check_size, validate
 from core.status import SceneStatus, VideoStatus
+from core.text import estimate_seconds
 from core.times import took
 
 log = logging.getLogger(__name__)
@@ -87,8 +90,14 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
         return False  # somebody else has it
     begun = time.monotonic()
     try:
-        storyboard = keep_storyboard(parts, video)
+        storyboard, key = keep_storyboard(parts, video)
+        _check_length(video, storyboard, choices)
         numbers = keep_scenes(parts, video, storyboard)
+    except WaitError as error:
+        if not is_new:
+            settle(parts, before)
+        _wait(parts, before, video, error)
+        return True
     except StoppedError as error:
         log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": video.id})
         return True
@@ -99,24 +108,67 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
         return True
     count = len(numbers)
     of_scenes = f"{count} {'scene' if count == 1 else 'scenes'}"
-    note(parts, video, EventKind.PLANNED, f"The storyboard has {of_scenes}.", seconds=time.monotonic() - begun)
+    usd = (storyboard.spent and storyboard.spent.usd) or 0.0
+    said = f"The storyboard has {of_scenes}{_by(storyboard.spent)}."
+    note(parts, video, EventKind.PLANNED, said, seconds=time.monotonic() - begun, cost_usd=usd)
+    for warning in storyboard.warnings:
+        note(parts, video, EventKind.SUBSTITUTED, warning)
+    paid = costs.planned(video, key, storyboard.spent, parts.clock.now()) if storyboard.spent else {}
     if not is_new:
         settle(parts, before)
     hand_out(
         parts,
-        video,
+        replace(video, **paid),
         [("render", chunk) for chunk in spread(numbers, parts.dispatcher.parallel_calls)],
         status=VideoStatus.RENDERING,
         scene_count=count,
         current_scene=1,
         progress=max(video.progress, PLANNED),
-        stage=f"Storyboard ready: {of_scenes}, handed to the renderer",
+        stage=" ".join([f"Storyboard ready: {of_scenes}, handed to the renderer", *storyboard.warnings])[:500],
+        substitutions=of_storyboard(storyboard.warnings),
+        **paid,
     )
     return True
 
 
-def keep_storyboard(parts: Parts, video: Video) -> Storyboard:
-    """The storyboard asset: found, or made and kept."""
+def _by(spent: Spent | None) -> str:
+    """Who wrote it and what that took, as the end of a sentence."""
+    if spent is None:
+        return ""
+    calls = f"{spent.calls} {'call' if spent.calls == 1 else 'calls'}"
+    tokens = f"{spent.input_tokens:,} tokens in and {spent.output_tokens:,} out"
+    price = f"{dollars(spent.usd)}" if spent.usd is not None else "its price is not known here and counts as $0.00"
+    return f", planned with {spent.model} in {calls} ({tokens}; {price})"
+
+
+def _wait(parts: Parts, before: Video, video: Video, error: WaitError) -> None:
+    """Planning goes on later: that is no try, but a new attempt, for the claim of this one is used up."""
+    stage = f"Waiting to be planned: {error.sentence}"
+    if stage != before.stage:
+        note(parts, video, EventKind.WAITING, stage)
+    advance_while(
+        parts,
+        video,
+        lambda v: v.attempt == video.attempt and not v.is_terminal,
+        lambda v: {"attempt": v.attempt + 1, "due_at": error.again_at, "stage": stage[:500]},
+    )
+
+
+def _check_length(video: Video, storyboard: Storyboard, choices: Choices) -> None:
+    """Refuse a story whose film would not fit its bucket; a script was asked before. Raises InvalidInputError."""
+    if not video.script.strip():
+        options, texts = video.parsed_options, [scene.narration for scene in storyboard.scenes]
+        seconds = estimate_seconds(texts, options.speed)
+        check_size(options.canvas, seconds, len(texts), choices.film_bytes_max(), field="target_seconds")
+
+
+def keep_storyboard(parts: Parts, video: Video) -> tuple[Storyboard, str]:
+    """The storyboard asset, found, or made and kept; with its key.
+
+    Raises:
+        LimitError: a language model would cost more than may be spent.
+        InvalidInputError, WaitError: as the planner says.
+    """
     options = video.parsed_options
     brief = StoryboardBrief(video.topic, video.description, video.script, options)
     engine = parts.storyboard
@@ -125,17 +177,20 @@ def keep_storyboard(parts: Parts, video: Video) -> Storyboard:
         path = Path(folder) / "storyboard.json"
         asset = assets.find(parts, video.id, key)
         if asset:
-            return Storyboard.from_json(assets.fetch(parts, asset, path).read_text(encoding="utf-8"))
+            return Storyboard.from_json(assets.fetch(parts, asset, path).read_text(encoding="utf-8")), key
+        costs.check(parts, video, video.cost_usd, engine.usd, "Planning")
         begun = time.monotonic()
         storyboard = engine.plan(brief)
         _check_wanted(parts, video)  # a planner may have thought for a minute
         path.write_text(storyboard.to_json(), encoding="utf-8")
         facts = {"scenes": len(storyboard.scenes), "strategy": storyboard.strategy, "title": storyboard.title}
+        if storyboard.spent:
+            facts["model"] = asdict(storyboard.spent)
         assets.keep(parts, video, "storyboard", key, path, {**facts, **took(engine.id, begun)})
     log.info(
         "%d scenes by %s", len(storyboard.scenes), storyboard.strategy, extra={"action": "planned", "video": video.id}
     )
-    return storyboard
+    return storyboard, key
 
 
 def _check_wanted(parts: Parts, video: Video) -> None:

@@ -282,9 +282,15 @@ class StoryboardEngine(Protocol):
 
     id: str
     version: str
+    usd: float  # expected for one plan
 
     def plan(self, brief: StoryboardBrief) -> Storyboard:
-        """Return at least one scene. Raises InvalidInputError when there is nothing to tell."""
+        """Return at least one scene.
+
+        Raises:
+            InvalidInputError: there is nothing to tell, or nobody who can tell it.
+            WaitError: it can be planned later.
+        """
         ...
 
 

@@ -23,6 +23,14 @@ GPU_SECOND = {  # USD per second of one GPU
 }
 CORE_SECOND = 0.0000131  # USD per second of one physical core, which is two virtual ones
 GIB_SECOND = 0.00000222  # USD per second of one GiB of memory
+TOKENS_AS_OF = "2026-07-04"  # when ai.google.dev/gemini-api/docs/pricing said so
+MILLION_TOKENS = {  # USD of a model for a million tokens of input, and of output with what it thought
+    "gemini-2.5-flash": (0.30, 2.50),
+    "gemini-2.5-flash-lite": (0.10, 0.40),
+    "gemini-2.5-pro": (1.25, 10.00),
+    "gemini-3.1-flash-lite": (0.25, 1.50),
+    "gemini-3.5-flash": (1.50, 9.00),
+}
 _ALSO = {"A100": "A100-40GB", "A10G": "A10", "H100!": "H100", "B200+": "B200"}
 _MOST = 4096.0  # cores or GiB: more is a slip
 
@@ -70,6 +78,14 @@ class Machine:
             return ""
         gpu = f"{self.gpu}:{self.gpus}" if self.gpus > 1 else self.gpu
         return f"{gpu},{self.cores:g},{self.gib:g}"
+
+
+def tokens_usd(model: str, input_tokens: int, output_tokens: int) -> float | None:
+    """Dollars that a language model takes for so many tokens; None: its price is not known."""
+    if model not in MILLION_TOKENS:
+        return None
+    into, out = MILLION_TOKENS[model]
+    return (input_tokens * into + output_tokens * out) / 1e6
 
 
 def _number(part: str, setting: str, text: str) -> float:

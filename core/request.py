@@ -165,6 +165,7 @@ def options_of(raw: Mapping[str, Any], choices: Choices) -> Options:
         captions=_choice({"captions": captions}, "captions", ("off", *CAPTION_STYLES), "highlight"),
         music_file_id=_token(raw, "music_file_id", r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,35}", "the id of an uploaded file"),
         title=_text(raw, "title", 120),
+        audience=_text(raw, "audience", 200),
         target_seconds=int(_number(raw, "target_seconds", 5, 1800, 0)),
         max_cost_usd=amount(raw, "max_cost_usd"),
         seed=int(_number(raw, "seed", 0, 2**31 - 1, 0)),

@@ -17,6 +17,7 @@ def _setting(env: str, default: Any, unit: str, meaning: str, *, secret: bool = 
     return field(default=default, metadata={"env": env, "unit": unit, "meaning": meaning, "secret": secret})
 
 
+PLANNERS = ("text", "gemini", "openai")  # who can write a storyboard
 PICTURES = ("cards", "sdxl")  # makers of pictures this product has
 
 _ON_MODAL = {"render": "A10,2,12", "compose": ",4,4"}  # machines there, where nothing else is set
@@ -47,6 +48,24 @@ class Settings:
         "SCENEWRIGHT_PUBLIC_ENDPOINT", "", "URL", "the endpoint as clients reach it, for file URLs; empty: the same"
     )
     gemini_api_key: str = _setting("GEMINI_API_KEY", "", "key", "turns topics into scripts", secret=True)
+    planner: str = _setting(
+        "SCENEWRIGHT_PLANNER", "", "name", "text, gemini or openai; empty: gemini if GEMINI_API_KEY is set, else text"
+    )
+    planner_model: str = _setting(
+        "SCENEWRIGHT_PLANNER_MODEL", "", "name", "the language model; empty: gemini-3.1-flash-lite for gemini"
+    )
+    planner_url: str = _setting(
+        "SCENEWRIGHT_PLANNER_URL", "", "URL", "of an OpenAI-compatible API, ending in /v1, or of another Gemini"
+    )
+    planner_key: str = _setting(
+        "SCENEWRIGHT_PLANNER_KEY", "", "key", "of the OpenAI-compatible API, if it wants one", secret=True
+    )
+    planner_calls_per_minute: int = _setting(
+        "SCENEWRIGHT_PLANNER_CALLS_PER_MINUTE", 10, "calls", "to the language model, by all videos; 0: any number"
+    )
+    planner_calls_per_day: int = _setting(
+        "SCENEWRIGHT_PLANNER_CALLS_PER_DAY", 500, "calls", "the same for a day (UTC); 0: any number"
+    )
     pictures: str = _setting(
         "SCENEWRIGHT_PICTURES", "cards", "names", "makers of pictures (cards, sdxl) by comma; the first is the default"
     )
@@ -184,7 +203,32 @@ class Settings:
         settings.check_order()
         _ = settings.picture_names
         settings.check_costs()
+        _ = settings.planner_name
         return settings
+
+    @property
+    def planner_name(self) -> str:
+        """Who writes storyboards: text, gemini or openai.
+
+        Raises:
+            InvalidInputError: SCENEWRIGHT_PLANNER names none of them, or lacks what it needs.
+        """
+        name = self.planner or ("gemini" if self.gemini_api_key else "text")
+        if name not in PLANNERS:
+            raise InvalidInputError(
+                f"SCENEWRIGHT_PLANNER must be one of {', '.join(PLANNERS)}, not {name[:40]!r}.",
+                field="SCENEWRIGHT_PLANNER",
+            )
+        for env, value in (("URL", self.planner_url), ("MODEL", self.planner_model)):
+            if name == "openai" and not value:
+                raise InvalidInputError(
+                    f"SCENEWRIGHT_PLANNER=openai needs SCENEWRIGHT_PLANNER_{env}.", field=f"SCENEWRIGHT_PLANNER_{env}"
+                )
+        if self.planner_url and not self.planner_url.startswith(("http://", "https://")):
+            raise InvalidInputError(
+                "SCENEWRIGHT_PLANNER_URL must begin with http:// or https://.", field="SCENEWRIGHT_PLANNER_URL"
+            )
+        return name
 
     @property
     def picture_names(self) -> tuple[str, ...]:

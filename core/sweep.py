@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from core import control
 from core.deadlines import next_look, stage_deadline, too_old
 from core.dispatch import fail, hand_out, read_handle, spread, wait_changes
 from core.documents import Video
 from core.errors import ConflictError, NotFoundError, ScenewrightError
+from core.identity import slots_id
 from core.journal import EventKind, note
 from core.plan import plan
 from core.ports import CallState, Parts
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 5  # videos per sweep that need something done
 _LOOKS = 50  # videos per sweep that are asked after: most of them are in good hands
+_SLOTS_GO = frozenset(f"00:{minute}" for minute in range(30, 35))  # UTC: more than one tick, since one may be missed
 _CALL_GONE = frozenset({CallState.LOST, CallState.FAILED, CallState.DONE})
 
 
@@ -49,6 +51,8 @@ def sweep(parts: Parts, choices: Choices, *, after_restart: bool = False) -> int
         steps += _helped(parts, video, choices)
     if settings.keep_days and not after_restart:
         _clean_up(parts)
+    if settings.planner_name != "text" and begun.astimezone(UTC).strftime("%H:%M") in _SLOTS_GO:
+        parts.store.forget(slots_id(begun - timedelta(days=1)))  # nobody asks for yesterday's calls any more
     return looked
 
 
@@ -136,8 +140,8 @@ def _cancel_all(parts: Parts, video: Video) -> None:
 
 
 def _plan_again(parts: Parts, video: Video, choices: Choices) -> None:
-    if video.status is VideoStatus.QUEUED and plan(parts, video.id, choices):
-        return  # nobody had begun: its trigger was lost, or comes later and finds it done
+    if plan(parts, video.id, choices):
+        return  # nobody had begun: its trigger was lost, comes later and finds it done, or it waited for a call
     if _given_up(parts, video):
         return
     why = "Its planning was never heard of again" if video.status is VideoStatus.PLANNING else "Nobody planned it"

@@ -11,11 +11,14 @@ SENTENCE_SCENE_CHARS = 190  # aimed-at narration when sentences are gathered int
 CHUNK_CHARS = 160  # length of a chunk when a text has no sentence ends
 _HEADING_CHARS = 60  # a first line of a paragraph up to this long, without an end mark, is its heading
 
-_END = "。！？｡"  # end marks that need no space after them
+_END = "。！？｡\u0964\u0965\u1362\u1367\u104b\u17d4"  # need no space after them: CJK, Indic, Ethiopic, Burmese, Khmer
+_PAUSES = "，、；,;،؛"  # where a sentence without spaces may be cut
+_JOINER = "\u200d"  # joins emoji to one
+_SIGN_CHARS = 24  # of the longest sign that is kept whole
 _ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof st vs etc e.g i.e no nr fig approx inc ltd co jr sr z.b d.h u.a usw bzw ca mme cf p.ej".split()
 )
-_SENTENCE = re.compile(rf"[^{_END}]+?(?:[.!?…؟।۔]+[\"'”’»)\]]*(?=\s|$)|[{_END}]+[」』”’]*|$)", re.DOTALL)
+_SENTENCE = re.compile(rf"[^{_END}]+?(?:[.!?…؟۔։‼⁇⁈⁉]+[\"'”’»)\]]*(?=\s|$)|[{_END}]+[」』”’]*|$)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,11 @@ class Piece:
 def speakable(text: str) -> bool:
     """Whether there is at least one letter or digit to say."""
     return any(unicodedata.category(c)[0] in "LN" for c in text)
+
+
+def is_dense(char: str) -> bool:
+    """Whether a character stands for a syllable or a word: Han, Kana, Hangul."""
+    return "⺀" <= char <= "鿿" or "가" <= char <= "힣" or "豈" <= char <= "﫿" or "\U00020000" <= char <= "\U0003ffff"
 
 
 def sentences(text: str) -> list[str]:
@@ -48,6 +56,16 @@ def sentences(text: str) -> list[str]:
     return found
 
 
+def _between_signs(text: str, near: int) -> int:
+    """The last place up to `near` that tears nothing seen as one sign: accents, vowel signs, joined emoji."""
+    for cut in range(near, max(near - _SIGN_CHARS, 0), -1):
+        after, before = text[cut], text[cut - 1]
+        is_added = unicodedata.category(after)[0] == "M" or after == _JOINER or "🏻" <= after <= "🏿"
+        if not is_added and before != _JOINER:
+            return cut
+    return near
+
+
 def _chunks(text: str, size: int) -> list[str]:
     """Cut at spaces (or anywhere, where a script has none) into even chunks of at most `size` characters."""
     parts: list[str] = []
@@ -56,7 +74,9 @@ def _chunks(text: str, size: int) -> list[str]:
     aim = -(-len(rest) // max(count, 1))
     while len(rest) > size:
         cut = rest.rfind(" ", aim // 2, aim + 1)
-        cut = cut if cut > 0 else aim
+        if cut <= 0:
+            cut = max(rest.rfind(mark, aim // 2, aim) for mark in _PAUSES) + 1
+        cut = cut if cut > 0 else _between_signs(rest, aim)
         parts.append(rest[:cut].strip())
         rest = rest[cut:].strip()
     return [*parts, rest] if rest else parts
@@ -92,7 +112,7 @@ def _paragraphs(text: str) -> list[Piece]:
             continue
         first = lines[0].lstrip("#").strip()
         is_heading = lines[0].startswith("#") or (
-            len(first) <= _HEADING_CHARS and len(lines) > 1 and first[-1:] not in ".!?…,;:。！？؟।"
+            len(first) <= _HEADING_CHARS and len(lines) > 1 and first[-1:] not in f".!?…,;:؟{_END}"
         )
         heading = first if is_heading else ""
         body = " ".join(lines[1:] if is_heading else lines)
@@ -132,6 +152,9 @@ def split(script: str) -> tuple[str, list[Piece]]:
 
 _CHARS_PER_SECOND = 15.0  # of spoken Latin text at speed 1
 _CHARS_PER_SECOND_DENSE = 4.5  # of scripts that write a syllable or word per character
+_CHARS_PER_WORD = 6.0  # with its space
+_DENSE_LANGUAGES = frozenset("zh cmn yue hak ja ko".split())
+_UNSPACED_LANGUAGES = frozenset("th my shn".split())
 _SCENE_SILENCE = 0.6  # seconds around the words of one scene, fades taken off
 
 
@@ -139,7 +162,31 @@ def estimate_seconds(texts: list[str], speed: float) -> float:
     """How long these narrations will last, seconds, before any voice has spoken them."""
     seconds = 0.0
     for text in texts:
-        dense = sum(1 for c in text if "⺀" <= c <= "鿿" or "가" <= c <= "힣" or "豈" <= c <= "﫿")
+        dense = sum(map(is_dense, text))
         spoken = (len(text) - dense) / _CHARS_PER_SECOND + dense / _CHARS_PER_SECOND_DENSE
         seconds += spoken / speed + _SCENE_SILENCE
     return seconds
+
+
+def speech_rate(language: str) -> tuple[str, float]:
+    """What a text's length is counted in ("words" or "characters"), and how many are spoken a minute at speed 1."""
+    code = language.lower().split("-", maxsplit=1)[0]
+    if code in _DENSE_LANGUAGES:
+        return "characters", 60 * _CHARS_PER_SECOND_DENSE
+    if code in _UNSPACED_LANGUAGES:
+        return "characters", 60 * _CHARS_PER_SECOND
+    return "words", 60 * _CHARS_PER_SECOND / _CHARS_PER_WORD
+
+
+def parts_of(text: str, size: int) -> list[str]:
+    """A long text in stretches of at most `size` characters: at paragraphs, else sentences, else anywhere."""
+    parts: list[str] = []
+    for block in (b.strip() for b in re.split(r"\n\s*\n", text) if b.strip()):
+        short = [block] if len(block) <= size else [c for s in sentences(block) for c in _chunks(s, size)]
+        for index, piece in enumerate(short):
+            mark = " " if index else "\n\n"
+            if parts and len(parts[-1]) + len(mark) + len(piece) <= size:
+                parts[-1] += mark + piece
+            else:
+                parts.append(piece)
+    return parts

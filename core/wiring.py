@@ -6,6 +6,7 @@ import contextlib
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.adapters.appwrite_client import AppwriteClient
 from core.adapters.appwrite_files import AppwriteFiles
@@ -19,10 +20,26 @@ from core.engines.cards_palettes import PALETTES
 from core.engines.languages import speaks
 from core.engines.storyboard_text import TextStoryboard
 from core.errors import InvalidInputError, MissingToolError
-from core.ports import Dispatcher, Engines, Files, Job, Parts, PictureEngine, VoiceEngine
+from core.ports import (
+    Clock,
+    Dispatcher,
+    Engines,
+    Files,
+    Job,
+    Parts,
+    PictureEngine,
+    Store,
+    StoryboardEngine,
+    VoiceEngine,
+)
 from core.request import Choices
 from core.schema import FILMS
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from core.engines.script_model import LanguageModel
+
+_PLANNER_SHARE = 0.6  # of the time for planning that a language model may take; the rest is for keeping what it said
 
 
 class SystemClock:
@@ -55,6 +72,7 @@ def build_parts(settings: Settings, *, function_id: str = "") -> Parts:
         patience=settings.retry_seconds,
     )
     store = AppwriteStore(client)
+    clock = SystemClock()
     dispatcher: Dispatcher
     if settings.renderer == "http":
         dispatcher = HttpDispatcher(settings, store.setting)
@@ -71,14 +89,38 @@ def build_parts(settings: Settings, *, function_id: str = "") -> Parts:
         store=store,
         files=AppwriteFiles(client, settings.public_endpoint),
         dispatcher=dispatcher,
-        storyboard=TextStoryboard(),
+        storyboard=_storyboard(settings, store, clock),
         settings=settings,
-        clock=SystemClock(),
+        clock=clock,
         plan_soon=AppwriteFunction(client, function_id).process if function_id else None,
     )
     if isinstance(dispatcher, InlineDispatcher):
         dispatcher.run = lambda job: run_job(parts, build_engines(settings), job)
     return parts
+
+
+def _storyboard(settings: Settings, store: Store, clock: Clock) -> StoryboardEngine:
+    """Who plans; what is needed to ask a language model is loaded where there is one, its SDK when it is asked."""
+    name = settings.planner_name
+    if name == "text":
+        return TextStoryboard()
+    from core.engines.script_gemini import GeminiModel
+    from core.engines.script_openai import OpenAiModel
+    from core.engines.script_planner import ScriptPlanner
+    from core.engines.script_slots import Slots
+
+    if name == "gemini":
+        model: LanguageModel = GeminiModel(settings.gemini_api_key, settings.planner_model, settings.planner_url)
+    else:
+        model = OpenAiModel(settings.planner_url, settings.planner_model, settings.planner_key)
+    return ScriptPlanner(
+        model,
+        Slots(store, clock, settings.planner_calls_per_minute, settings.planner_calls_per_day),
+        clock,
+        seconds=_PLANNER_SHARE * settings.planning_seconds,
+        offers=settings.picture_names,
+        scenes_max=settings.scenes_max,
+    )
 
 
 def build_choices(settings: Settings, files: Files | None = None) -> Choices:
@@ -88,7 +130,7 @@ def build_choices(settings: Settings, files: Files | None = None) -> Choices:
         styles=tuple(PALETTES),
         engines=settings.picture_names,
         speaks=speaks,
-        topics=False,  # no planner that needs a model is wired yet
+        topics=settings.planner_name != "text",
         scenes_max=settings.scenes_max,
         **limits,
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from core.documents import SceneSpec, Storyboard
+from core.documents import Options, SceneSpec, Storyboard
 from core.engines.illustrations import keywords
 from core.errors import InvalidInputError
 from core.ports import StoryboardBrief
-from core.text import Piece, sentences, split
+from core.text import SCENE_CHARS, Piece, sentences, speakable, split
 
 _TITLE_CHARS = 40  # an on-screen title longer than this is cut, where a phrase ends if it can be
 _SHORT_WORDS = 5  # what is kept where no phrase ends
@@ -29,7 +29,13 @@ _BREAKS = frozenset(
     "around between during after before until like as als weil wenn und oder aber mit von bei nach vor durch auf dans "
     "avec pour sur par et ou mais que con por para en sobre desde hasta y o pero".split()
 )
-_DEFAULT_SCENES = ("Opening", "The idea", "A closer look", "What it means", "In short")
+_DEFAULT_COUNT = 5
+_DEFAULT_SCENES = {  # names of the scenes of a film that has only a subject, by language; others go without
+    "en": ("Opening", "The idea", "A closer look", "What it means", "In short"),
+    "de": ("Zu Beginn", "Die Idee", "Genauer betrachtet", "Was es bedeutet", "Kurz gesagt"),
+    "fr": ("Pour commencer", "L'idée", "De plus près", "Ce que cela signifie", "En bref"),
+    "es": ("Para empezar", "La idea", "Más de cerca", "Lo que significa", "En resumen"),
+}
 
 
 def scene_title(piece: Piece, language: str) -> str:
@@ -63,7 +69,8 @@ class TextStoryboard:
     """Implements ports.StoryboardEngine without any model."""
 
     id = "text"
-    version = "1"
+    version = "2"
+    usd = 0.0
 
     def plan(self, brief: StoryboardBrief) -> Storyboard:
         """Split the script; a topic alone cannot be told without a model.
@@ -79,18 +86,36 @@ class TextStoryboard:
             )
         strategy, pieces = split(brief.script)
         if strategy == "default":
-            subject = brief.options.title or brief.topic or "this video"
-            pieces = [Piece(name, f"{name}: {subject}.") for name in _DEFAULT_SCENES]
+            return default_storyboard(brief)
         language = brief.options.language
-        scenes = tuple(
-            SceneSpec(
-                number=number,
-                title=scene_title(piece, language),
-                narration=piece.narration,
-                visual_prompt=", ".join(keywords(piece.narration, language)[:5]) or scene_title(piece, language),
-                engine=brief.options.engine,
-            )
-            for number, piece in enumerate(pieces, start=1)
-        )
-        title = brief.options.title or brief.topic or scenes[0].title
+        scenes = tuple(scene_of(number, piece, brief.options) for number, piece in enumerate(pieces, start=1))
+        title = brief.options.title or brief.topic or scene_title(pieces[0], language)
         return Storyboard(title=title, scenes=scenes, strategy=strategy)
+
+
+def scene_of(number: int, piece: Piece, options: Options) -> SceneSpec:
+    """A scene out of its own words."""
+    title = scene_title(piece, options.language)
+    return SceneSpec(
+        number=number,
+        title=title,
+        narration=piece.narration,
+        visual_prompt=", ".join(keywords(piece.narration, options.language)[:5]) or title,
+        engine=options.engine,
+    )
+
+
+def default_storyboard(brief: StoryboardBrief) -> Storyboard:
+    """Five scenes out of topic and description, when there is nothing else to tell."""
+    options = brief.options
+    subject = " ".join((options.title or brief.topic or "this video").split())
+    told = [s for s in sentences(" ".join(brief.description.split())) if speakable(s)]
+    names = _DEFAULT_SCENES.get(options.language.split("-", maxsplit=1)[0].lower(), ("",) * _DEFAULT_COUNT)
+    pieces = []
+    for index, name in enumerate(names):
+        said = " ".join(told[index * len(told) // _DEFAULT_COUNT : (index + 1) * len(told) // _DEFAULT_COUNT])
+        lead = f"{name}: {subject}" if name else subject
+        narration = f"{lead.rstrip('.!?')}. {said}".strip()
+        pieces.append(Piece(name, narration[:SCENE_CHARS] if len(narration) > SCENE_CHARS else narration))
+    scenes = tuple(scene_of(number, piece, options) for number, piece in enumerate(pieces, start=1))
+    return Storyboard(title=subject, scenes=scenes, strategy="default")
