@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import os
-import resource
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core.sandbox.collect import collect
+from core.sandbox.limits import Limits, impose
+from core.sandbox.watch import remove, watch
+
 _SOURCE_BYTES = 200_000
 _WALL_SECONDS = (1.0, 600.0)
-_MEMORY_MB = (64, 8192)
+_MEMORY_MB = (64, 3072)
 _STREAM_BYTES = 20_000  # of each stream's end that is told
 _FILES, _FILE_BYTES, _ALL_BYTES = 20, 2_000_000, 4_000_000  # of what is handed back
-_DISK_BYTES = 200_000_000  # of any one file while it runs
-_PROCESSES = 256
+_DISK_BYTES = 200_000_000  # of all files while it runs
 
 
 def run_source(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def run_source(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         request: {"source": text, "wall_seconds": 1 to 600 (60), "cpu_seconds": 1 to 600 (as wall_seconds),
-            "memory_mb": 64 to 8192 (1024)}.
+            "memory_mb": 64 to 3072 (1024)}.
 
     Returns:
         {"state": "done", "exit_code": int (negative: the signal that ended it), "timed_out": bool, "stdout": text,
@@ -51,9 +51,18 @@ def run_source(request: Mapping[str, Any]) -> dict[str, Any]:
         wrong = f"`memory_mb` must be from {_MEMORY_MB[0]} to {_MEMORY_MB[1]}."
     if wrong or wall is None or cpu is None or memory is None or not isinstance(source, str):
         return {"state": "failed", "code": "invalid_input", "sentence": wrong}
-    with tempfile.TemporaryDirectory(prefix="isolated-") as folder:
-        ended = _ran(source, Path(folder), wall, cpu, memory)
-        return {"state": "done", **ended, **_collected(Path(folder) / "work")}
+    limits = Limits(
+        wall_seconds=wall,
+        cpu_seconds=int(cpu),
+        memory_bytes=int(memory) * 1024 * 1024,
+        file_bytes=_DISK_BYTES,
+        disk_bytes=_DISK_BYTES,
+    )
+    scratch = Path(tempfile.mkdtemp(prefix="isolated-"))
+    try:
+        return {"state": "done", **_ran(source, scratch, limits), **_collected(scratch, limits)}
+    finally:
+        remove(scratch)
 
 
 def _limit(request: Mapping[str, Any], name: str, default: float, least: float, most: float) -> float | None:
@@ -63,69 +72,26 @@ def _limit(request: Mapping[str, Any], name: str, default: float, least: float, 
     return float(value) if least <= value <= most else None
 
 
-def _ran(source: str, folder: Path, wall: float, cpu: float, memory: float) -> dict[str, Any]:
-    """Run it in `folder`/work; the streams go to files, so that no amount of output fills this process."""
-    work = folder / "work"
+def _ran(source: str, scratch: Path, limits: Limits) -> dict[str, Any]:
+    """Run it in `scratch`/work."""
+    work = scratch / "work"
     work.mkdir()
-    program = folder / "program.py"
+    program = scratch / "program.py"
     program.write_text(source, encoding="utf-8", errors="replace")
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(work), "LANG": "C.UTF-8", "TMPDIR": str(work)}
-    bounds = {
-        resource.RLIMIT_CPU: int(cpu),
-        resource.RLIMIT_AS: int(memory) * 1024 * 1024,
-        resource.RLIMIT_FSIZE: _DISK_BYTES,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NPROC: _PROCESSES,
+    command = (sys.executable, "-I", "-B", str(program))
+    ended = watch(command, work, limits, environment=environment, before=partial(impose, limits, 0))
+    return {
+        "exit_code": ended.exit_code,
+        "timed_out": ended.stopped == "wall_time",
+        "stdout": ended.stdout[-_STREAM_BYTES:],
+        "stderr": ended.stderr[-_STREAM_BYTES:],
     }
 
-    def bound() -> None:  # in the child, before its program
-        for kind, value in bounds.items():
-            resource.setrlimit(kind, (value, value))
 
-    with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-B", str(program)],
-            cwd=work,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-            preexec_fn=bound,  # noqa: PLW1509  no thread of ours holds a lock that the few calls above need
-        )
-        timed_out = False
-        try:
-            process.wait(wall)
-        except subprocess.TimeoutExpired:
-            timed_out = True
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
-            process.wait()
-    ended = {"exit_code": process.returncode, "timed_out": timed_out}
-    return ended | {name: _end_of(folder / name) for name in ("stdout", "stderr")}
-
-
-def _end_of(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _STREAM_BYTES))
-        return file.read().decode("utf-8", "replace")
-
-
-def _collected(work: Path) -> dict[str, Any]:
-    """The small files it left, never through a link."""
-    files: dict[str, str] = {}
-    left_out: list[str] = []
-    total = 0
-    for folder, _, names in os.walk(work, followlinks=False):
-        for name in sorted(names):
-            path = Path(folder) / name
-            shown = path.relative_to(work).as_posix().encode("utf-8", "replace").decode()
-            size = path.lstat().st_size
-            plain = path.is_file() and not path.is_symlink()
-            if not plain or size > _FILE_BYTES or total + size > _ALL_BYTES or len(files) >= _FILES:
-                left_out.append(shown)
-                continue
-            files[shown] = base64.b64encode(path.read_bytes()).decode()
-            total += size
-    return {"files": files, "left_out": sorted(left_out)[:100]}
+def _collected(scratch: Path, limits: Limits) -> dict[str, Any]:
+    """The small files it left."""
+    handed = replace(limits, kept_files=_FILES, file_bytes=_FILE_BYTES, kept_bytes=_ALL_BYTES)
+    taken, left = collect(scratch / "work", scratch / "taken", handed)
+    files = {path: base64.b64encode((scratch / "taken" / path).read_bytes()).decode() for path in taken}
+    return {"files": files, "left_out": sorted(left)}

@@ -54,7 +54,7 @@ def imported(path: Path, *, top_only: bool = False) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module in ("core", "core.engines", "core.media", "core.adapters"):
+            if node.module in ("core", "core.engines", "core.media", "core.adapters", "core.sandbox"):
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
             else:
                 yield node.module
@@ -81,7 +81,9 @@ def allowed(importer: str, target: str) -> bool:
     if name.startswith("media"):
         return goal.startswith("media")
     if name.startswith("engines"):
-        return goal.startswith(("engines", "media", "prompts"))
+        return goal.startswith(("engines", "media", "prompts", "sandbox"))
+    if name.startswith("sandbox"):
+        return goal.startswith("sandbox")
     if name.startswith("adapters"):
         return goal.startswith("adapters")
     return name in STEPS and goal in STEPS[: STEPS.index(name)]
