@@ -150,6 +150,7 @@ class Video:
     error_code: str = ""
     error_message: str = ""
     substitutions: str = ""  # JSON
+    plan: str = ""  # JSON: the scenes as a person gave them, one by one; empty: they follow from script or topic
     writer: str = ""  # random token of the last write: recognises one's own lost reply
 
     @classmethod
@@ -168,6 +169,33 @@ class Video:
     def is_terminal(self) -> bool:
         """Whether nobody works on it and nobody will, unless a person asks."""
         return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that a person brought, as it was when they asked."""
+
+    file_id: str  # in the bucket of uploads
+    mark: str = ""  # of these very bytes; empty: there was no such file of theirs
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a person brought for one scene, in place of what an engine would make."""
+
+    picture: Upload | None = None
+    clip: Upload | None = None
+    audio: Upload | None = None
+
+    def to_json(self) -> str:
+        """Serialise for the scene's column; empty when there is nothing."""
+        brought = {kind: upload for kind, upload in asdict(self).items() if upload}
+        return json.dumps(brought, sort_keys=True, separators=(",", ":")) if brought else ""
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(**{kind: Upload(**upload) for kind, upload in json.loads(text or "{}").items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +228,7 @@ class Scene:
     substitution: str = ""  # JSON: what stands in for what was asked, and why; empty: it is what was asked
     code: str = ""  # the scene's own program, for engines that run one
     notes: str = ""  # JSON: what an engine must not forget about the footage it makes
+    material: str = ""  # JSON of Material: what a person brought for it; empty: nothing
     writer: str = ""
 
     @classmethod
@@ -208,6 +237,11 @@ class Scene:
         values = _from_row(cls, row, SceneStatus)
         values.update(id=row["$id"], updated_at=row["$updatedAt"], created_at=row["$createdAt"])
         return cls(**values)
+
+    @property
+    def parsed_material(self) -> Material:
+        """The material column as a value."""
+        return Material.from_json(self.material)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +305,8 @@ class SceneSpec:
     narration: str  # spoken
     visual_prompt: str  # what is to be seen, plain words
     engine: str  # which picture engine
+    code: str = ""  # the scene's own program
+    files: Mapping[str, str] = field(default_factory=dict)  # picture, clip, audio -> id of an upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +327,7 @@ class Storyboard:
 
     title: str
     scenes: tuple[SceneSpec, ...]
-    strategy: str  # model; or how the text was split: paragraphs, sentences, characters or default
+    strategy: str  # model; given; or how the text was split: paragraphs, sentences, characters or default
     warnings: tuple[str, ...] = ()  # what was not made as asked, a sentence each
     spent: Spent | None = None
 
