@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.sandbox.collect import collect
-from core.sandbox.limits import Limits, impose
+from core.sandbox.limits import Limits, impose, tasks_of
 from core.sandbox.watch import remove, watch
 
 _SOURCE_BYTES = 200_000
@@ -34,8 +35,8 @@ def run_source(request: Mapping[str, Any]) -> dict[str, Any]:
             "memory_mb": 64 to 3072 (1024)}.
 
     Returns:
-        {"state": "done", "exit_code": int (negative: the signal that ended it), "timed_out": bool, "stdout": text,
-        "stderr": text (the last 20 kB of each), "files": {path: base64} (small files it left, by their names in its
+        {"state": "done", "exit_code": int (negative: the signal that ended it), "timed_out": bool, "stopped": the
+        limit that ended it ("": none), "stdout": text, "stderr": text (the last 20 kB of each), "files": {path: base64} (small files it left, by their names in its
         folder), "left_out": [path] (files that are too large or too many)}; or
         {"state": "failed", "code": "invalid_input", "sentence"} when the request is none.
     """
@@ -80,10 +81,11 @@ def _ran(source: str, scratch: Path, limits: Limits) -> dict[str, Any]:
     program.write_text(source, encoding="utf-8", errors="replace")
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(work), "LANG": "C.UTF-8", "TMPDIR": str(work)}
     command = (sys.executable, "-I", "-B", str(program))
-    ended = watch(command, work, limits, environment=environment, before=partial(impose, limits, 0))
+    ended = watch(command, work, limits, environment=environment, before=partial(impose, limits, tasks_of(os.getuid())))
     return {
         "exit_code": ended.exit_code,
         "timed_out": ended.stopped == "wall_time",
+        "stopped": ended.stopped,
         "stdout": ended.stdout[-_STREAM_BYTES:],
         "stderr": ended.stderr[-_STREAM_BYTES:],
     }

@@ -50,12 +50,11 @@ class Site:
         body = {"script": SCRIPT, "resolution": 360}
         return str(execute(self.session.client(), "POST", "/videos", body)["videoId"])
 
-    def call_of(self, video_id: str, status: VideoStatus) -> str:
-        """The id of the call that makes the video's scenes, or joins them; empty when there is none yet."""
+    def call_of(self, video_id: str, kind: str) -> str:
+        """The id of the call that makes the video's scenes ("render") or joins them ("compose"); empty: none yet."""
         video = self.parts.store.get_video(video_id)
         assert not video.is_terminal, f"{video.stage}\n{self.plane.log()}"
-        calls = read_handle(video).get("calls") if video.status is status else None
-        return str(calls[0]["id"]) if calls else ""
+        return next((str(c["id"]) for c in read_handle(video).get("calls", []) if c["kind"] == kind), "")
 
     def in_hand(self, video_id: str) -> bool:
         """Whether a renderer makes one of its scenes."""
@@ -142,9 +141,8 @@ def disturbed(site: Site) -> dict[str, Disturbed]:
     ids, calls = {}, {}
     for name, disturb in DISTURBANCES.items():
         video_id = ids[name] = site.create()
-        joining = name == "killed_in_the_join"
-        status = VideoStatus.COMBINING if joining else VideoStatus.RENDERING
-        call = site.plane.wait(partial(site.call_of, video_id, status), f"a call while it is {status}", _SECONDS)
+        kind = "compose" if name == "killed_in_the_join" else "render"
+        call = site.plane.wait(partial(site.call_of, video_id, kind), f"a {kind} call", _SECONDS)
         site.plane.wait(partial(site.in_hand, video_id), "a scene in hand", _SECONDS)
         disturb(site.plane, call)
         calls[name] = call
