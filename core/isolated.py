@@ -36,8 +36,8 @@ def run_source(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         {"state": "done", "exit_code": int (negative: the signal that ended it), "timed_out": bool, "stopped": the
-        limit that ended it ("": none), "stdout": text, "stderr": text (the last 20 kB of each), "files": {path: base64} (small files it left, by their names in its
-        folder), "left_out": [path] (files that are too large or too many)}; or
+        limit that ended it ("": none), "stdout": text, "stderr": text (the last 20 kB of each), "files":
+        {path: base64} (small files it left, by safe names), "left_out": [path] (those too large or too many)}; or
         {"state": "failed", "code": "invalid_input", "sentence"} when the request is none.
     """
     source, wrong = request.get("source"), ""

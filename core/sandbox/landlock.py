@@ -1,4 +1,4 @@
-"""Landlock: which files a process may see and change from now on (Linux, `Documentation/userspace-api/landlock.rst`)."""
+"""Landlock: which files a process may read and change from now on (Linux, `userspace-api/landlock.rst`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a Python program in the sandbox: a fresh folder, an empty environment, no network, no other file, hard limits."""
+"""Runs a Python program in the sandbox: a fresh folder, an empty environment, no network, hard limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from core.errors import MissingToolError
@@ -27,7 +27,7 @@ class Program:
     python: str = sys.executable  # 3.11 or newer; its packages can be imported
     read: tuple[str, ...] = ()  # more files and folders it may read
     keep: tuple[str, ...] = ("*",)  # files that are handed back, as patterns of their paths
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
