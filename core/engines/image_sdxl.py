@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -100,7 +101,8 @@ class SdxlPictures:
         with self._lock:
             self._device = device
             for quality in tuple(self._pipelines):
-                self._with_room(quality, lambda pipeline, _: _place(pipeline, self._resolved()))
+                if quality in self._pipelines:  # else it had to make room for the one before
+                    self._placed(quality)
 
     def draw(self, brief: PictureBrief, out: Path, report: Report) -> Mapping[str, Any]:
         """Write the picture as PNG, in the trained size nearest to the canvas.
@@ -109,7 +111,7 @@ class SdxlPictures:
 
         Raises:
             MissingToolError: the weights, the packages or the device are not there.
-            EngineError: picture_black; out_of_gpu_memory (which may pass).
+            EngineError: picture_black; out_of_gpu_memory and gpu_broke, which may pass.
         """
         report(0.0)
         with self._lock:
@@ -124,15 +126,16 @@ class SdxlPictures:
     def _made(self, brief: PictureBrief, tell: Report) -> tuple[Pixels, dict[str, Any]]:
         """The picture of the first seed that shows anything."""
         quality = brief.quality
-        tokenizer = self._ready(quality).tokenizer
+        pipeline = self._ready(quality)
+        tokenizer = pipeline.tokenizer
         prompt, warnings = prompt_of(brief, lambda text: _tokens(tokenizer, text), tokenizer.model_max_length)
         width, height = bucket(brief.canvas, self._scale)
         order = _Order(prompt, width, height, self._steps[quality], _GUIDANCE[quality], tell)
         for again in range(_SEEDS):
             seed, begun = seed_of(brief, again), time.monotonic()
-            latents = self._with_room(quality, lambda pipeline, _, seed=seed: _denoised(pipeline, order, seed))  # type: ignore[misc]
+            latents = self._with_room(quality, partial(_denoised, pipeline, order, seed))
             seconds = (time.monotonic() - begun) / order.steps
-            pixels = self._with_room(quality, lambda pipeline, tiled, z=latents: _decoded(pipeline, z, tiled=tiled))  # type: ignore[misc]
+            pixels = self._with_room(quality, partial(_decoded, pipeline, latents))
             if pixels is not None and not is_blank(pixels):
                 return pixels, {
                     "width": width,
@@ -152,8 +155,13 @@ class SdxlPictures:
         if quality not in self._pipelines:
             self._folder(quality)  # what is missing first is told first
             self._pipelines[quality] = self._read(quality, half=self._resolved().startswith("cuda"))
-        self._with_room(quality, lambda pipeline, _: _place(pipeline, self._resolved()))
-        return self._pipelines[quality]
+        return self._placed(quality)
+
+    def _placed(self, quality: str) -> StableDiffusionXLPipeline:
+        """The pipeline of a quality, which is loaded, on its device."""
+        pipeline = self._pipelines[quality]
+        self._with_room(quality, partial(_place, pipeline, self._resolved()))
+        return pipeline
 
     def _folder(self, quality: str) -> Path:
         """Where the weights of a quality lie. Raises MissingToolError when they do not."""
@@ -216,23 +224,25 @@ class SdxlPictures:
             if fingerprint(mine / name) == fingerprint(self._weights / _FOLDERS[other] / name)
         }
 
-    def _with_room(self, quality: str, work: Callable[[StableDiffusionXLPipeline, bool], T]) -> T:
-        """Let a pipeline work; out of GPU memory once more, with nothing else in memory and told to be thrifty.
+    def _with_room(self, quality: str, work: Callable[[], T]) -> T:
+        """Let a pipeline work; out of GPU memory once more, alone in memory and with pictures decoded in tiles.
 
         Raises:
-            EngineError: out_of_gpu_memory; another process may have had the memory, so it may pass.
+            EngineError: out_of_gpu_memory, since another process may have had the memory; gpu_broke. Both may pass.
         """
         torch, _ = _packages()
+        pipeline = self._pipelines[quality]
         try:
-            return work(self._pipelines[quality], False)
-        except torch.OutOfMemoryError:
-            pass  # left first: the error holds on to what was being made
-        self._pipelines = {quality: self._pipelines[quality]}
-        gc.collect()
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
-        try:
-            return work(self._pipelines[quality], True)
+            try:
+                return work()
+            except torch.OutOfMemoryError:
+                pass  # left first: the error holds on to what was being made
+            self._pipelines = {quality: pipeline}
+            gc.collect()
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
+            pipeline.vae.enable_tiling()
+            return work()
         except torch.OutOfMemoryError as error:
             raise EngineError(
                 "The GPU's memory is too small for the picture model; use a GPU with at least 16 GB, or one that "
@@ -240,6 +250,10 @@ class SdxlPictures:
                 code="out_of_gpu_memory",
                 retryable=True,
             ) from error
+        except torch.AcceleratorError as error:  # this process will not draw again
+            raise EngineError("The GPU failed while a picture was drawn.", code="gpu_broke", retryable=True) from error
+        finally:
+            pipeline.vae.disable_tiling()
 
 
 # ---- with torch
@@ -298,11 +312,10 @@ def _denoised(pipeline: StableDiffusionXLPipeline, order: _Order, seed: int) -> 
     return latents
 
 
-def _decoded(pipeline: StableDiffusionXLPipeline, latents: Any, *, tiled: bool) -> Pixels | None:
-    """The picture (height, width, 3) of the latents, in tiles when memory is short; None when it is no number."""
+def _decoded(pipeline: StableDiffusionXLPipeline, latents: Any) -> Pixels | None:
+    """The picture (height, width, 3) of the latents; None when it is no number."""
     torch, _ = _packages()
     vae = pipeline.vae
-    vae.use_tiling = tiled
     with torch.no_grad():
         image = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0][0].float()
         if not torch.isfinite(image).all():

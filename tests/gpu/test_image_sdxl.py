@@ -249,6 +249,17 @@ def test_a_gpu_that_is_too_small_is_an_error_that_may_pass_elsewhere(own: SdxlPi
     assert (raised.value.code, raised.value.retryable) == ("out_of_gpu_memory", True)
 
 
+def test_a_gpu_that_breaks_is_an_error_that_may_pass_elsewhere(own: SdxlPictures, tmp_path: Path) -> None:
+    def broken(_: Any) -> Any:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    spoil(pipeline(own).unet, broken, times=10)
+    with pytest.raises(EngineError) as raised:
+        own.draw(BRIEF, tmp_path / "a.png", silent)
+
+    assert (raised.value.code, raised.value.retryable) == ("gpu_broke", True)
+
+
 def test_a_prompt_longer_than_the_model_reads_is_cut_with_a_warning(own: SdxlPictures, tmp_path: Path) -> None:
     read: list[int] = []
     pipeline(own).text_encoder.register_forward_pre_hook(lambda _, args: read.append(int(args[0].argmax())))

@@ -15,6 +15,7 @@ from core.engines.image_sdxl import SdxlPictures
 from core.engines.image_weights import SOURCES, fingerprint, has_half
 from core.errors import MissingToolError
 from core.ports import PictureBrief
+from core.scene_inputs import picture_key
 
 BRIEF = PictureBrief(
     Canvas.of("9:16", 1080), 1, 3, "Volcanoes", "Deep down", "a river of lava at night", "", "en", "ember", 7, True
@@ -165,6 +166,12 @@ def test_the_engine_s_version_follows_its_weights_steps_and_size(tmp_path: Path)
     assert len({absent, found, SdxlPictures(tmp_path).version}) == 3
     assert engine.version == found, "what a process has made stays under the key it began with"
     assert len({SdxlPictures(tmp_path, scale=s, steps={"high": n}).version for s in (0.5, 1.0) for n in (20, 30)}) == 4
+
+
+def test_both_qualities_of_a_picture_have_keys_of_their_own(tmp_path: Path) -> None:
+    engine = SdxlPictures(tmp_path)
+
+    assert picture_key(engine, BRIEF) != picture_key(engine, replace(BRIEF, quality="high"))
 
 
 def test_missing_weights_are_named_with_what_puts_them_there(tmp_path: Path) -> None:
