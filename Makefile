@@ -41,7 +41,7 @@ lint:
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types:
-	@$(BIN)/mypy core emulator scripts functions tests bench
+	@$(BIN)/mypy modal_app.py core emulator scripts functions tests bench
 
 unit:
 	@$(BIN)/python -m pytest
