@@ -46,7 +46,8 @@ def set_up(level: str, *, to_stdout: bool = False) -> None:
     handler.setFormatter(LineFormatter())
     known = level.upper() in logging.getLevelNamesMapping()
     logging.basicConfig(level=level.upper() if known else logging.INFO, handlers=[handler])
-    logging.getLogger("urllib3").setLevel(logging.WARNING)  # its lines hold whole addresses
+    for name in ("urllib3", "httpx", "httpx2", "google_genai"):  # their lines hold whole addresses
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def works_on(job: Job | None) -> None:

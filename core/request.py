@@ -13,7 +13,7 @@ from core.captions import CAPTION_STYLES
 from core.documents import ASPECTS, AUTO, QUALITIES, SHORT_SIDES, Canvas, Options
 from core.errors import InvalidInputError
 from core.schema import FILMS, SCENES, VIDEOS, bucket, column_size
-from core.text import estimate_seconds, speakable, split
+from core.text import TOPIC_SCENE_SECONDS, TOPIC_SECONDS, estimate_seconds, speakable, split
 
 MIN_SCRIPT_CHARS = 60
 SCENE_TEXT_CHARS = 4_000  # of a narration or visual prompt that a person writes for one scene
@@ -224,6 +224,10 @@ def validate(raw: object, choices: Choices) -> VideoRequest:
                 code="topic_needs_model",
                 field="script",
             )
+        # what it will be is known when it is planned; what cannot be is known now
+        seconds = options.target_seconds or TOPIC_SECONDS
+        limit = choices.film_bytes_max()
+        check_size(options.canvas, seconds, max(1, seconds // TOPIC_SCENE_SECONDS), limit, field="target_seconds")
         return VideoRequest(topic, description, script, options)
     if len(script) < MIN_SCRIPT_CHARS:
         raise InvalidInputError(

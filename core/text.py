@@ -9,6 +9,8 @@ from dataclasses import dataclass
 SCENE_CHARS = 420  # longest narration of one scene, about 28 s of speech
 SENTENCE_SCENE_CHARS = 190  # aimed-at narration when sentences are gathered into scenes, about 12 s
 CHUNK_CHARS = 160  # length of a chunk when a text has no sentence ends
+TOPIC_SECONDS = 60  # of the film of a topic whose length nobody wished
+TOPIC_SCENE_SECONDS = 10  # of one of its scenes, about
 _HEADING_CHARS = 60  # a first line of a paragraph up to this long, without an end mark, is its heading
 
 _END = "。！？｡\u0964\u0965\u1362\u1367\u104b\u17d4"  # need no space after them: CJK, Indic, Ethiopic, Burmese, Khmer

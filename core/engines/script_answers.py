@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.documents import AUTO
 from core.text import estimate_seconds, is_dense, speakable
@@ -48,14 +48,24 @@ _LATIN = frozenset({"LATIN"})
 _EITHER = frozenset("sr ku uz tk az kk ms tr tt".split())  # written in Latin letters too, or in others
 
 
-class Character(BaseModel):
+def _all_required(schema: dict[str, Any]) -> None:
+    schema["required"] = list(schema["properties"])
+
+
+class _Answered(BaseModel):
+    """Asks for every field; one that has a default may be missing all the same."""
+
+    model_config = ConfigDict(json_schema_extra=_all_required)
+
+
+class Character(_Answered):
     """Somebody or something that is seen again."""
 
     name: str
     description: str
 
 
-class Told(BaseModel):
+class Told(_Answered):
     """One scene that the model tells."""
 
     title: str
@@ -66,7 +76,7 @@ class Told(BaseModel):
     engine: str = Field(default_factory=lambda: AUTO)
 
 
-class Pictured(BaseModel):
+class Pictured(_Answered):
     """What the model sees in one scene that a person has told."""
 
     number: int
@@ -77,7 +87,7 @@ class Pictured(BaseModel):
     engine: str = Field(default_factory=lambda: AUTO)
 
 
-class Story(BaseModel):
+class Story(_Answered):
     """The answer to a topic."""
 
     title: str
@@ -86,7 +96,7 @@ class Story(BaseModel):
     scenes: list[Told]
 
 
-class Pictures(BaseModel):
+class Pictures(_Answered):
     """The answer to a script."""
 
     title: str

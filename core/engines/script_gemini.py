@@ -53,6 +53,7 @@ class GeminiModel:
             response_mime_type="application/json",
             response_schema=question.schema,
             max_output_tokens=question.max_tokens,
+            automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),  # there are no functions
         )
 
         def call() -> types.GenerateContentResponse:

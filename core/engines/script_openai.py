@@ -69,15 +69,13 @@ class OpenAiModel:
 
 
 def strict(schema: Any) -> Any:
-    """The same JSON schema as strict servers want it: every property required, and no other."""
+    """The same JSON schema as strict servers want it: no property but those that are named."""
     if isinstance(schema, list):
         return [strict(s) for s in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {k: strict(v) for k, v in schema.items() if k != "default"}
-    if made.get("type") == "object" and "properties" in made:
-        made |= {"required": list(made["properties"]), "additionalProperties": False}
-    return made
+    closed = {"additionalProperties": False} if schema.get("type") == "object" else {}
+    return {**{name: strict(value) for name, value in schema.items()}, **closed}
 
 
 def _reply(raw: bytes) -> Reply:

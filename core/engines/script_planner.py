@@ -20,12 +20,10 @@ from core.engines.storyboard_text import TextStoryboard, default_storyboard, sce
 from core.errors import InvalidInputError, WaitError
 from core.ports import Clock, StoryboardBrief
 from core.prices import tokens_usd
-from core.text import Piece, parts_of, speech_rate, split
+from core.text import TOPIC_SCENE_SECONDS, TOPIC_SECONDS, Piece, parts_of, speech_rate, split
 
 log = logging.getLogger(__name__)
 
-_DEFAULT_SECONDS = 60  # of a film whose length nobody wished
-_SCENE_SECONDS = 10  # of one scene, about
 _CALL_SHARE = 0.6  # of the time that is left, for one call: a silent one leaves room for another
 _LEAST_SECONDS = 2.0  # a call is not begun with less
 _TRIES = 4  # calls for one answer that did not come
@@ -141,8 +139,8 @@ class ScriptPlanner:
 
     def _shares(self, brief: StoryboardBrief) -> list[tuple[str, int, float]]:
         """(text, scenes, seconds) of each question: a long text is told in parts."""
-        seconds = brief.options.target_seconds or _DEFAULT_SECONDS
-        count = max(1, min(round(seconds / _SCENE_SECONDS), self._scenes_max))
+        seconds = brief.options.target_seconds or TOPIC_SECONDS
+        count = max(1, min(round(seconds / TOPIC_SCENE_SECONDS), self._scenes_max))
         texts = parts_of(brief.description, self._topic.max_chars)[:count] or [""]
         parts = max(len(texts), math.ceil(count / self._topic.max_scenes))
         counts = [count // parts + (i < count % parts) for i in range(parts)]
