@@ -17,6 +17,7 @@ from typing import Any
 from core.documents import Scene, Spent, Video
 from core.errors import ConflictError, LimitError, NotFoundError, ScenewrightError
 from core.identity import digest
+from core.orders import account_of, open_usd
 from core.pace import settle as wait_until_settled
 from core.ports import Job, Parts
 from core.prices import Machine, dollars
@@ -70,6 +71,7 @@ class Meter:
         self._clock, self._at = clock, clock()
         self._lock = threading.Lock()
         self._kept = False  # whether the account was seen in the video
+        self._orders: dict[str, Line] = {}  # by the name of their account
 
     def _run(self) -> None:
         """Give the time since the last look to what was busy; with the lock held."""
@@ -103,7 +105,13 @@ class Meter:
         with self._lock:
             self._run()
             seconds = sum(s for name, s in self._seconds.items() if _is_of(name, label))
-        return round(seconds * self.machine.usd_per_second, _DIGITS)
+            paid = sum(o.usd for o in self._orders.values() if _is_of(f"{o.scene}/{o.stage}", label))
+        return round(seconds * self.machine.usd_per_second + paid, _DIGITS)
+
+    def charge(self, order_id: str, line: Line) -> None:
+        """Count what somebody else was paid for an order; a video holds each order once, whoever counts it again."""
+        with self._lock:
+            self._orders[account_of(order_id)] = line
 
     def columns(self, video: Video) -> dict[str, Any]:
         """`costs` and `cost_usd` of a video as it was read, with this call's account up to date."""
@@ -111,11 +119,18 @@ class Meter:
             self._run()
             rate = self.machine.usd_per_second
             items = {name: [round(s, 3), round(s * rate, _DIGITS)] for name, s in sorted(self._seconds.items())}
+            orders = dict(self._orders)
         accounts = accounts_of(video)
-        if self._kept and self._account not in accounts:
-            return {}  # put together with others after a newer attempt took over
-        self._kept = self._kept or self._account in accounts
-        accounts[self._account] = {**self._facts, "items": items}
+        missing = orders.keys() - accounts.keys()
+        if self._kept and self._account not in accounts:  # put together with others after a newer attempt took over
+            if not missing:
+                return {}
+        else:
+            self._kept = self._kept or self._account in accounts
+            accounts[self._account] = {**self._facts, "items": items}
+        for name in sorted(missing):
+            facts = {**self._facts, "machine": orders[name].machine}
+            accounts[name] = {**facts, "items": {f"{orders[name].scene}/{orders[name].stage}": [0.0, orders[name].usd]}}
         if len(accounts) > _ACCOUNTS_MAX:
             accounts = _together(accounts, video.attempt)
         costs = json.dumps(accounts, separators=(",", ":"))
@@ -125,10 +140,11 @@ class Meter:
         """Write what the call has spent since its last word, if that is worth a write. Never fails."""
         rate = self.machine.usd_per_second
         try:
-            for _ in range(_CONFLICT_TRIES if rate else 0):
+            for _ in range(_CONFLICT_TRIES if rate or self._orders else 0):
                 video = parts.store.get_video(video_id)
                 changes = self.columns(video)
-                if not changes or changes["cost_usd"] - video.cost_usd < rate * _UNTOLD_SECONDS:
+                untold = changes["cost_usd"] - video.cost_usd if changes else 0.0
+                if untold <= 0 or untold < rate * _UNTOLD_SECONDS:
                     return
                 wait_until_settled(parts, video)
                 try:
@@ -164,8 +180,8 @@ class Line:
     """What was spent on one thing."""
 
     scene: int  # 0: the video as a whole
-    stage: str  # planning, voice, picture, clip, join, start, other
-    machine: str  # of planning, the language model
+    stage: str  # planning, voice, picture, footage, clip, join, start, other
+    machine: str  # of planning and of ordered footage, the model
     seconds: float
     usd: float
 
@@ -215,7 +231,7 @@ def _together(accounts: Mapping[str, dict[str, Any]], attempt: int) -> dict[str,
     """The same sums in fewer accounts: those of earlier attempts are put together, by their day and machine."""
     kept: dict[str, dict[str, Any]] = {}
     for name, account in accounts.items():
-        if account["attempt"] >= attempt:
+        if account["attempt"] >= attempt or name.startswith(account_of("")):  # it must be known by its name for ever
             kept[name] = account
             continue
         key = f"{_EARLIER} {account['day']} {account['machine']}"
@@ -323,12 +339,18 @@ def check(parts: Parts, video: Video, spent: float, more: float, what: str) -> N
         )
 
 
-def check_asset(parts: Parts, video_id: str, meter: Meter, seconds: float, what: str) -> None:
-    """Refuse to make an asset that is expected to take so many seconds. Raises LimitError, NotFoundError."""
-    more = seconds * meter.machine.usd_per_second
+def check_asset(parts: Parts, video_id: str, meter: Meter, seconds: float, what: str, order: float = 0.0) -> None:
+    """Refuse to make an asset that is expected to take so many seconds, and an order of so many dollars.
+
+    Raises LimitError, NotFoundError.
+    """
+    more = seconds * meter.machine.usd_per_second + order
     if more > 0:
         video = parts.store.get_video(video_id)
-        check(parts, video, meter.columns(video).get("cost_usd", video.cost_usd), more, what)
+        spent = meter.columns(video).get("cost_usd", video.cost_usd)
+        if order:  # what other scenes have ordered will be paid too
+            spent += open_usd(parts.store.scenes(video_id), accounts_of(video))
+        check(parts, video, spent, more, what)
 
 
 def check_jobs(

@@ -143,6 +143,9 @@ class QualityError(ScenewrightError):
     code = "quality_check_failed"
 
 
+CANCELLED = "cancelled"  # code of a StoppedError after which nobody goes on: the video was cancelled or deleted
+
+
 class StoppedError(ScenewrightError):
     """The work is no longer wanted: the video was cancelled or a newer attempt took over."""
 

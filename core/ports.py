@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from core.documents import Asset, Canvas, Event, Options, Scene, Storyboard, Video
 from core.settings import Settings
@@ -129,6 +129,27 @@ class FootageEngine(Protocol):
 
     def shoot(self, brief: FootageBrief, out: Path, notes: Notes, report: Report) -> Mapping[str, Any]:
         """Write a video of about the wished length to `out`, sound is ignored; return facts. Raises EngineError."""
+        ...
+
+
+@runtime_checkable
+class OrderedFootage(FootageEngine, Protocol):
+    """Footage made by somebody who is paid for each: it can be ordered ahead, and goes on while nobody looks.
+
+    What is ordered stands in the note `orders.ORDER` until it has failed. The facts of `shoot` hold `order`, its id,
+    and `usd`, what it took: it is counted once for each id.
+    """
+
+    def price(self, brief: FootageBrief) -> float:
+        """Dollars that one order is expected to cost."""
+        ...
+
+    def order(self, brief: FootageBrief, notes: Notes) -> None:
+        """Order it if it is not ordered, and wait for nothing. Raises ScenewrightError: `shoot` will try again."""
+        ...
+
+    def cancel(self, notes: Notes) -> None:
+        """Take an order back, as far as that is possible; never fails."""
         ...
 
 

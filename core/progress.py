@@ -15,7 +15,7 @@ from core.costs import Meter
 from core.deadlines import next_look
 from core.dispatch import read_handle
 from core.documents import Scene, Video
-from core.errors import ConflictError, NotFoundError, ScenewrightError, StoppedError
+from core.errors import CANCELLED, ConflictError, NotFoundError, ScenewrightError, StoppedError
 from core.eta import Work
 from core.pace import APART_SECONDS
 from core.ports import Parts
@@ -81,7 +81,7 @@ class Reporter:
         self.pace = times.pace_of(times.read(parts), video)
         self._wanted = _Wanted()
         self._stop = threading.Event()
-        self._stopped_why = ""
+        self._stopped: StoppedError | None = None
         self._lock = threading.Lock()  # one writer at a time within this call
         self._scene: Scene | None = None
         self._cost_before = 0.0  # of the scene in hand, when it was taken
@@ -97,7 +97,7 @@ class Reporter:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        if error is None and not self._stopped_why:
+        if error is None and self._stopped is None:
             self._write_last()
 
     def _write_last(self) -> None:
@@ -150,8 +150,8 @@ class Reporter:
 
     def check(self) -> None:
         """Raise StoppedError when the video was cancelled, deleted, or handed to a newer attempt."""
-        if self._stopped_why:
-            raise StoppedError(self._stopped_why)
+        if self._stopped is not None:
+            raise StoppedError(self._stopped.sentence, code=self._stopped.code)
 
     def _run(self) -> None:
         wait = self._parts.settings.report_seconds
@@ -161,7 +161,7 @@ class Reporter:
                 wait = self._write() or wait
                 self._beat()
             except StoppedError as error:
-                self._stopped_why = error.sentence
+                self._stopped = error
                 return
             except ScenewrightError as error:
                 # the work goes on; the next write brings the watcher up to date
@@ -206,9 +206,10 @@ class Reporter:
             try:
                 video = self._parts.store.get_video(self._video_id)
             except NotFoundError as error:
-                raise StoppedError("The video was deleted.") from error
+                raise StoppedError("The video was deleted.", code=CANCELLED) from error
             if video.attempt != self._attempt or video.status is not self._status:
-                raise StoppedError(f"The video is {video.status} in attempt {video.attempt}.")
+                code = CANCELLED if video.status is VideoStatus.CANCELLED else None
+                raise StoppedError(f"The video is {video.status} in attempt {video.attempt}.", code=code)
             now = self._parts.clock.now()  # after the read: a write during it was seen, and is young
             age = (now - datetime.fromisoformat(video.updated_at)).total_seconds()
             apart = APART_SECONDS * (2 if _is_handed_out_now(video) else 1)

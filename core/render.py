@@ -17,13 +17,22 @@ from core import assets
 from core.costs import Meter
 from core.dispatch import begin, fail, submit
 from core.documents import FPS, Scene, Video
-from core.errors import ConflictError, LimitError, NotFoundError, ScenewrightError, StoppedError, UnavailableError
+from core.errors import (
+    CANCELLED,
+    ConflictError,
+    LimitError,
+    NotFoundError,
+    ScenewrightError,
+    StoppedError,
+    UnavailableError,
+)
 from core.journal import EventKind, note
 from core.ladder import verdict
+from core.order_ahead import order_ahead, take_back
 from core.pace import leave_room
 from core.ports import Engines, Job, Parts
 from core.progress import RENDERED, Reporter
-from core.scene_assets import SceneAssets, Studio
+from core.scene_assets import Orders, SceneAssets, Studio
 from core.schema import UPLOADS
 from core.status import SceneStatus, VideoStatus
 
@@ -40,14 +49,15 @@ def render_chunk(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None
     video = _wanted(parts, job, VideoStatus.RENDERING)
     if video is None or not parts.store.claim("render", job.attempt, *job.scenes, video_id=video.id):
         return
-    holder = secrets.token_hex(8)
+    holder, orders = secrets.token_hex(8), Orders()
     try:
         with (
             tempfile.TemporaryDirectory(dir=parts.settings.work_dir or None) as folder,
             Reporter(parts, video, meter) as reporter,
         ):
             _check_music(parts, engines, video, job, Path(folder))
-            studio = Studio(parts, engines, video, Path(folder), reporter)
+            studio = Studio(parts, engines, video, Path(folder), reporter, orders)
+            order_ahead(studio, job.scenes)
             passing = [error for error in _make_scenes(studio, job, holder) if error.retryable]
             if not passing or studio.last_attempt:
                 # before this call's last progress write, which then has nothing to add
@@ -57,6 +67,8 @@ def render_chunk(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None
             raise passing[0]
     except StoppedError as error:
         log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": job.video_id})
+        if error.code == CANCELLED:
+            take_back(orders)
     except ScenewrightError as error:
         log.error("failed: %s", error.sentence, exc_info=error, extra={"action": "failed", "video": job.video_id})
         if error.retryable and video.tries < parts.settings.tries_max:
@@ -96,7 +108,9 @@ def _wanted(parts: Parts, job: Job, status: VideoStatus) -> Video | None:
 def _take(parts: Parts, video: Video, number: int, attempt: int, holder: str) -> Scene | None:
     """Take a scene in hand; None when it is made already or somebody living makes it."""
     for _ in range(_CONFLICT_TRIES):
-        (scene,) = (s for s in parts.store.scenes(video.id) if s.scene_number == number)
+        scene = next((s for s in parts.store.scenes(video.id) if s.scene_number == number), None)
+        if scene is None or scene.attempt > attempt:
+            raise StoppedError(f"Scene {number} was deleted, or a newer attempt has had it in hand.")
         now = parts.clock.now()
         if scene.status is SceneStatus.RENDERED or _is_in_hand(parts, scene, attempt, now):
             return None

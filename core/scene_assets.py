@@ -29,12 +29,15 @@ from core.ladder import (
     simpler_text,
     with_tries,
 )
+from core.orders import ORDER, account_of
 from core.ports import (
     Engines,
     FootageBrief,
     FootageEngine,
     Parts,
     PictureBrief,
+    Notes,
+    OrderedFootage,
     PictureEngine,
     Shot,
     Voice,
@@ -42,7 +45,16 @@ from core.ports import (
     VoiceEngine,
 )
 from core.progress import Reporter
-from core.scene_inputs import caption_text, file_name, inputs_of, picture_key, span_of, voice_key, voice_of
+from core.scene_inputs import (
+    caption_text,
+    file_name,
+    footage_key,
+    inputs_of,
+    picture_key,
+    span_of,
+    voice_key,
+    voice_of,
+)
 from core.times import took
 
 log = logging.getLogger(__name__)
@@ -51,6 +63,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+Orders = dict[int, tuple[OrderedFootage, Notes]]  # number of the scene -> with whom, and where it is noted
 class Studio:
     """What a running call makes the scenes of one video with."""
 
@@ -62,6 +75,7 @@ class Studio:
 
     @property
     def last_attempt(self) -> bool:
+    orders: Orders  # that are open
         """Whether nobody will hand the video out again if this attempt fails."""
         return self.video.tries >= self.parts.settings.tries_max
 
@@ -77,8 +91,9 @@ class Drawn:
 class SceneNotes:
     """Implements ports.Notes in the scene's own row, each footage under its key."""
 
-    def __init__(self, reporter: Reporter, scene: Scene, key: str) -> None:
-        self._reporter, self._key = reporter, key[:12]
+    def __init__(self, scene: Scene, key: str, write: Callable[[str], object]) -> None:
+        """write: sets the row's column."""
+        self._write, self._key = write, key[:12]
         self._all: dict[str, dict[str, str]] = json.loads(scene.notes or "{}")
 
     def get(self, name: str) -> str:
@@ -88,7 +103,7 @@ class SceneNotes:
     def put(self, name: str, value: str) -> None:
         """See ports.Notes. Those of other footage of this scene, which nobody waits for any more, are dropped."""
         self._all = {self._key: {**self._all.get(self._key, {}), name: value}}
-        self._reporter.advance_scene(notes=json.dumps(self._all, ensure_ascii=False))
+        self._write(json.dumps(self._all, ensure_ascii=False))
 
 
 class SceneAssets:
@@ -188,15 +203,29 @@ class SceneAssets:
         return Drawn(poster, fitted)
 
     def _raw(self, engine: FootageEngine, wanted: FootageBrief) -> Asset:
-        key = digest("footage", engine.id, engine.version, engine.wants(wanted))
+        key, reporter = footage_key(engine, wanted), self._studio.reporter
         asset = assets.find(self._parts, self._video.id, key)
-        if asset is not None:
-            return asset
-        self._afford("footage")
-        path, begun = self._studio.folder / f"{key}.mp4", time.monotonic()
-        notes = SceneNotes(self._studio.reporter, self._inputs.scene, key)
-        facts = self._by_engine("footage", lambda: engine.shoot(wanted, path, notes, self._report_picture))
-        return self._keep("footage", key, path, {**facts, **took(engine.id, begun)})
+        if asset is None:
+            notes = SceneNotes(self._inputs.scene, key, lambda text: reporter.advance_scene(notes=text))
+            if isinstance(engine, OrderedFootage):
+                self._afford("footage", 0.0 if notes.get(ORDER) else engine.price(wanted))
+                self._studio.orders[self._number] = (engine, notes)
+            else:
+                self._afford("footage")
+            path, begun = self._studio.folder / f"{key}.mp4", time.monotonic()
+            facts = self._by_engine("footage", lambda: engine.shoot(wanted, path, notes, self._report_picture))
+            asset = self._keep("footage", key, path, {**facts, **took(engine.id, begun)})
+        self._pay(asset)
+        return asset
+
+    def _pay(self, footage: Asset) -> None:
+        """Count what a footage took that was ordered: at once, and also if whoever fetched it came not so far."""
+        self._studio.orders.pop(self._number, None)
+        order, usd = str(footage.facts.get("order", "")), float(footage.facts.get("usd", 0.0))
+        if usd and account_of(order) not in costs.accounts_of(self._video):
+            machine, meter = str(footage.facts.get("model", "")), self._studio.reporter.meter
+            meter.charge(order, costs.Line(self._number, "footage", machine, 0.0, usd))
+            meter.settle(self._parts, self._video.id)
 
     def _report_picture(self, share: float) -> None:
         reporter = self._studio.reporter
@@ -262,11 +291,11 @@ class SceneAssets:
 
     # ---- how
 
-    def _afford(self, what: str) -> None:
-        """Raise LimitError when making it is expected to go over a limit."""
+    def _afford(self, what: str, order: float = 0.0) -> None:
+        """Raise LimitError when making it, or an order of so many dollars, is expected to go over a limit."""
         seconds = self._studio.reporter.pace.asset(what, self._inputs.scene)
         said = f"The {what} of scene {self._number}"
-        costs.check_asset(self._parts, self._video.id, self._studio.reporter.meter, seconds, said)
+        costs.check_asset(self._parts, self._video.id, self._studio.reporter.meter, seconds, said, order)
 
     def _by_engine(self, what: str, make: Callable[[], T]) -> T:
         """Let an engine work, again while its errors may pass. Raises CannotMakeError, ScenewrightError."""

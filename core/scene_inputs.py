@@ -9,7 +9,16 @@ from core import captions
 from core.documents import CROSSFADE_FRAMES, FPS, Asset, Options, Scene, Video
 from core.identity import digest
 from core.plan import effective_options
-from core.ports import PictureBrief, PictureEngine, Voice, VoiceBrief, VoiceEngine, Word
+from core.ports import (
+    FootageBrief,
+    FootageEngine,
+    PictureBrief,
+    PictureEngine,
+    Voice,
+    VoiceBrief,
+    VoiceEngine,
+    Word,
+)
 
 LEAD_SECONDS, TAIL_SECONDS = 0.35, 0.40  # silence around a narration: the fades lie in it
 FIRST_LEAD_SECONDS, LAST_TAIL_SECONDS = 0.60, 0.90
@@ -72,6 +81,11 @@ def voice_key(engine: VoiceEngine, brief: VoiceBrief) -> str:
 def picture_key(engine: PictureEngine, brief: PictureBrief) -> str:
     """The key of a picture."""
     return digest("picture", engine.id, engine.version, asdict(brief))
+
+
+def footage_key(engine: FootageEngine, brief: FootageBrief) -> str:
+    """The key of a footage."""
+    return digest("footage", engine.id, engine.version, engine.wants(brief))
 
 
 def caption_text(inputs: SceneInputs, words: tuple[Word, ...], span: range) -> str | None:

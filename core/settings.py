@@ -19,6 +19,7 @@ def _setting(env: str, default: Any, unit: str, meaning: str, *, secret: bool = 
 
 PLANNERS = ("text", "gemini", "openai")  # who can write a storyboard
 PICTURES = ("cards", "sdxl")  # makers of pictures this product has
+FOOTAGE = ("luma",)  # makers of scenes that move by themselves
 
 _ON_MODAL = {"render": "A10,2,12", "compose": ",4,4"}  # machines there, where nothing else is set
 
@@ -67,7 +68,24 @@ class Settings:
         "SCENEWRIGHT_PLANNER_CALLS_PER_DAY", 500, "calls", "the same for a day (UTC); 0: any number"
     )
     pictures: str = _setting(
-        "SCENEWRIGHT_PICTURES", "cards", "names", "makers of pictures (cards, sdxl) by comma; the first is the default"
+        "SCENEWRIGHT_PICTURES",
+        "cards",
+        "names",
+        "makers of pictures (cards, sdxl) and of scenes that move (luma) by comma; the first is the default, a picture",
+    )
+    luma_api_key: str = _setting(
+        "LUMAAI_API_KEY", "", "key", "of Luma, which films scenes; without it none are offered", secret=True
+    )
+    luma_url: str = _setting("SCENEWRIGHT_LUMA_URL", "", "URL", "Luma's API, when it is not Luma's own")
+    luma_model: str = _setting("SCENEWRIGHT_LUMA_MODEL", "ray-2", "name", "Luma's model: ray-2 or ray-flash-2")
+    luma_deadline_seconds: float = _setting(
+        "SCENEWRIGHT_LUMA_DEADLINE_SECONDS", 600.0, "s", "how long Luma may take for a scene before it goes without"
+    )
+    luma_usd_per_second: float = _setting(
+        "SCENEWRIGHT_LUMA_USD_PER_SECOND",
+        0.0,
+        "USD",
+        "what Luma takes for a second of film; 0: estimated from its list prices by pixels",
     )
     voice_engine: str = _setting(
         "SCENEWRIGHT_VOICE", "espeak", "name", "espeak, or a model (vits, xtts) for the languages it knows"
@@ -201,7 +219,7 @@ class Settings:
                 raise InvalidInputError(f"{name} must be a {kind.__name__}, not {text[:40]!r}.", field=name) from error
         settings = cls(**values)
         settings.check_order()
-        _ = settings.picture_names
+        settings.check_luma()
         settings.check_costs()
         _ = settings.planner_name
         return settings
@@ -238,14 +256,36 @@ class Settings:
             InvalidInputError: SCENEWRIGHT_PICTURES names none, or one that does not exist.
         """
         names = tuple(dict.fromkeys(name.strip() for name in self.pictures.split(",") if name.strip()))
-        unknown = [name for name in names if name not in PICTURES]
+        unknown = [name for name in names if name not in (*PICTURES, *FOOTAGE)]
         if unknown or not names:
             said = f"not {unknown[0][:40]!r}" if unknown else "at least one"
             raise InvalidInputError(
-                f"SCENEWRIGHT_PICTURES must name makers of pictures out of {', '.join(PICTURES)}, {said}.",
+                f"SCENEWRIGHT_PICTURES must name makers of pictures out of {', '.join((*PICTURES, *FOOTAGE))}, {said}.",
                 field="SCENEWRIGHT_PICTURES",
             )
-        return names
+        if names[0] not in PICTURES:
+            raise InvalidInputError(
+                f"SCENEWRIGHT_PICTURES must begin with one of {', '.join(PICTURES)}: {names[0]} makes no pictures.",
+                field="SCENEWRIGHT_PICTURES",
+            )
+        return tuple(name for name in names if name != "luma" or self.luma_api_key)
+
+    def check_luma(self) -> None:
+        """A scene must be given up before its whole call is.
+
+        Raises:
+            InvalidInputError: naming the variable.
+        """
+        if "luma" in self.picture_names and not 0 < self.luma_deadline_seconds <= self.call_deadline_seconds:
+            raise InvalidInputError(
+                "SCENEWRIGHT_LUMA_DEADLINE_SECONDS must be above 0 and at most SCENEWRIGHT_CALL_DEADLINE_SECONDS "
+                f"({self.call_deadline_seconds:g}).",
+                field="SCENEWRIGHT_LUMA_DEADLINE_SECONDS",
+            )
+        if self.luma_url and not self.luma_url.startswith(("http://", "https://")):
+            raise InvalidInputError(
+                "SCENEWRIGHT_LUMA_URL must begin with http:// or https://.", field="SCENEWRIGHT_LUMA_URL"
+            )
 
     def machine_of(self, kind: str) -> Machine:
         """What a job of this kind ("render" or "compose") runs on.

@@ -25,6 +25,7 @@ from core.ports import (
     Dispatcher,
     Engines,
     Files,
+    FootageEngine,
     Job,
     Parts,
     PictureEngine,
@@ -34,7 +35,7 @@ from core.ports import (
 )
 from core.request import Choices
 from core.schema import FILMS
-from core.settings import Settings
+from core.settings import PICTURES, Settings
 
 if TYPE_CHECKING:
     from core.engines.script_model import LanguageModel
@@ -155,7 +156,8 @@ def build_engines(settings: Settings) -> Engines:
         makers["sdxl"] = _sdxl(settings)
     return Engines(
         voice=_voice(settings),
-        pictures={name: makers[name] for name in settings.picture_names},
+        pictures={name: makers[name] for name in settings.picture_names if name in PICTURES},
+        footage=_footage(settings),
         # cards know their layers; any other picture is moved as one
         clip=MotionClips(lambda shot: cards.layers(shot.brief) if shot.picture.suffix == cards.suffix else None),
         film=FfmpegFilm(),
@@ -167,6 +169,22 @@ def build_engines(settings: Settings) -> Engines:
 def _sdxl(settings: Settings) -> PictureEngine:
     """Pictures by a model; its weights are read on first use."""
     from core.engines.image_sdxl import SdxlPictures
+def _footage(settings: Settings) -> dict[str, FootageEngine]:
+    """Makers of scenes that move by themselves; a service's SDK is loaded when it is asked."""
+    made: dict[str, FootageEngine] = {}
+    if "luma" in settings.picture_names:
+        from core.engines.clip_luma import LumaFootage
+
+        made["luma"] = LumaFootage(
+            settings.luma_api_key,
+            settings.luma_url,
+            settings.luma_model,
+            deadline=settings.luma_deadline_seconds,
+            usd_per_second=settings.luma_usd_per_second,
+        )
+    return made
+
+
 
     steps = {"fast": settings.steps_fast, "high": settings.steps_high}
     if min(steps.values()) < 1 or not 0 < settings.picture_scale <= 2:

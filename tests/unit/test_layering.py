@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = {"errors", "status", "documents", "schema", "settings", "ports", "text", "identity", "deadlines", "prices"}
+WORDS = {"errors", "status", "documents", "schema", "settings", "ports", "text", "identity", "deadlines"}
+WORDS |= {"prices", "orders"}
 # steps, the lowest first: each may import words and those before it
 STEPS = [
     "cues",
@@ -32,6 +33,7 @@ STEPS = [
     "render",
     "combine",
     "control",
+    "order_ahead",
     "sweep",
     "routes",
 ]
