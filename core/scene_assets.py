@@ -34,10 +34,10 @@ from core.ports import (
     Engines,
     FootageBrief,
     FootageEngine,
-    Parts,
-    PictureBrief,
     Notes,
     OrderedFootage,
+    Parts,
+    PictureBrief,
     PictureEngine,
     Shot,
     Voice,
@@ -60,10 +60,10 @@ from core.times import took
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Orders = dict[int, tuple[OrderedFootage, Notes]]  # number of the scene -> with whom, and where it is noted
 
 
 @dataclass(frozen=True, slots=True)
-Orders = dict[int, tuple[OrderedFootage, Notes]]  # number of the scene -> with whom, and where it is noted
 class Studio:
     """What a running call makes the scenes of one video with."""
 
@@ -72,10 +72,10 @@ class Studio:
     video: Video
     folder: Path  # scratch
     reporter: Reporter
+    orders: Orders  # that are open
 
     @property
     def last_attempt(self) -> bool:
-    orders: Orders  # that are open
         """Whether nobody will hand the video out again if this attempt fails."""
         return self.video.tries >= self.parts.settings.tries_max
 

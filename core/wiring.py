@@ -166,9 +166,6 @@ def build_engines(settings: Settings) -> Engines:
     )
 
 
-def _sdxl(settings: Settings) -> PictureEngine:
-    """Pictures by a model; its weights are read on first use."""
-    from core.engines.image_sdxl import SdxlPictures
 def _footage(settings: Settings) -> dict[str, FootageEngine]:
     """Makers of scenes that move by themselves; a service's SDK is loaded when it is asked."""
     made: dict[str, FootageEngine] = {}
@@ -185,6 +182,9 @@ def _footage(settings: Settings) -> dict[str, FootageEngine]:
     return made
 
 
+def _sdxl(settings: Settings) -> PictureEngine:
+    """Pictures by a model; its weights are read on first use."""
+    from core.engines.image_sdxl import SdxlPictures
 
     steps = {"fast": settings.steps_fast, "high": settings.steps_high}
     if min(steps.values()) < 1 or not 0 < settings.picture_scale <= 2:

@@ -30,10 +30,10 @@ STEPS = [
     "plan",
     "scene_inputs",
     "scene_assets",
+    "order_ahead",
     "render",
     "combine",
     "control",
-    "order_ahead",
     "sweep",
     "routes",
 ]
