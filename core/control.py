@@ -22,15 +22,17 @@ from core.errors import (
     UnavailableError,
 )
 from core.journal import EventKind, note
+from core.material import edited
 from core.pace import settle
-from core.plan import plan
+from core.plan import plan, told_by
 from core.ports import CallState, Parts
 from core.progress import current_scene, restart_progress
 from core.render import hand_on
-from core.request import Choices, SceneEdit, check_size, validate
+from core.request import Choices, check_size, validate
 from core.schema import BUCKET_OF, FILMS
 from core.status import SceneStatus, VideoStatus
 from core.text import estimate_seconds
+from core.wishes import SceneEdit
 
 log = logging.getLogger(__name__)
 
@@ -154,15 +156,15 @@ def edit(parts: Parts, video: Video, number: int, changes: SceneEdit) -> Video:
 
     Raises:
         RefusedError: it is being made (still_working) or has no scenes yet (not_planned).
-        InvalidInputError: the film would become too large (film_too_large).
+        InvalidInputError: the film would become too large (film_too_large), or a file cannot be used.
         NotFoundError: there is no such scene (scene_not_found), or the video was deleted.
     """
     _refuse_deleting(video)
-    columns = {name: value for name, value in asdict(changes).items() if value is not None}
     rows = parts.store.scenes(video.id)
     scene = next((s for s in rows if s.scene_number == number), None)
     if scene is None:
         raise NotFoundError(f"The video has no scene {number}.", code="scene_not_found")
+    columns = edited(parts, video, scene, changes)
     if all(getattr(scene, name) == value for name, value in columns.items()):
         return video
     if not video.scene_count:
@@ -171,7 +173,8 @@ def edit(parts: Parts, video: Video, number: int, changes: SceneEdit) -> Video:
     options = video.parsed_options
     seconds = estimate_seconds(texts, options.speed)
     check_size(options.canvas, seconds, len(texts), parts.files.max_bytes(FILMS), field="narration")
-    said = f"A person changed the {', '.join(name.replace('_', ' ') for name in columns)} of scene {number}."
+    named = [name.replace("_", " ") for name, value in columns.items() if getattr(scene, name) != value]
+    said = f"A person changed the {', '.join(named)} of scene {number}."
     return _begin_again(parts, video, None, lambda *_: {number: columns}, EventKind.EDITED, said, scene=number)
 
 
@@ -225,7 +228,7 @@ def _refuse_unplannable(video: Video, choices: Choices) -> None:
     if video.scene_count:
         return
     options = {name: value for name, value in asdict(video.parsed_options).items() if value}
-    validate({"topic": video.topic, "description": video.description, "script": video.script, **options}, choices)
+    validate({**told_by(video), **options}, choices)
 
 
 def _begin(parts: Parts, video: Video, rows: Sequence[Scene], wishes: Wishes) -> Attempt | None:

@@ -187,6 +187,11 @@ class Material:
     clip: Upload | None = None
     audio: Upload | None = None
 
+    @property
+    def shows(self) -> bool:
+        """Whether what is to be seen was brought: no engine makes it then."""
+        return bool(self.picture or self.clip)
+
     def to_json(self) -> str:
         """Serialise for the scene's column; empty when there is nothing."""
         brought = {kind: upload for kind, upload in asdict(self).items() if upload}

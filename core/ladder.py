@@ -40,6 +40,7 @@ class StandIn(StrEnum):
 
     SIMPLER_PROMPT = "a picture of a simpler prompt"
     TITLE_CARD = "a title card"
+    SPOKEN = "the narration, spoken"
     SIMPLER_TEXT = "a simpler text"
     SILENCE = "silence"
 
@@ -237,6 +238,8 @@ def said_of(number: int, step: Step) -> str:
             text = f"the voice of scene {number} was replaced by silence"
         case _, StandIn.TITLE_CARD:
             text = f"scene {number} was replaced by a title card"
+        case "voice", StandIn.SPOKEN:
+            text = f"the sound of scene {number} was replaced by its narration, spoken"
         case "voice", _:
             text = f"the voice of scene {number} says a simpler text"
         case _:

@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from core import assets, costs
 from core.dispatch import advance_while, fail, hand_out, spread
@@ -17,8 +18,9 @@ from core.errors import ConflictError, InvalidInputError, NotFoundError, Scenewr
 from core.identity import digest, scene_id
 from core.journal import EventKind, note
 from core.ladder import of_storyboard
+from core.material import GivenScenes, check_plan, material_of
 from core.pace import settle
-from core.ports import Parts, StoryboardBrief
+from core.ports import Parts, StoryboardBrief, StoryboardEngine
 from core.prices import dollars
 from core.progress import PLANNED
 from core.request import Choices, check_size, validate
@@ -27,6 +29,15 @@ from core.text import estimate_seconds
 from core.times import took
 
 log = logging.getLogger(__name__)
+
+
+def told_by(video: Video) -> dict[str, Any]:
+    """What a row says is to be told, as a request names it. Raises InvalidInputError."""
+    told: dict[str, Any] = {"topic": video.topic, "description": video.description, "script": video.script}
+    try:
+        return {**told, "scenes": json.loads(video.plan)} if video.plan else told
+    except json.JSONDecodeError as error:
+        raise InvalidInputError("`plan` is no JSON.", code="bad_plan", field="plan") from error
 
 
 def adopt(parts: Parts, video: Video, choices: Choices) -> Video | None:
@@ -44,8 +55,8 @@ def adopt(parts: Parts, video: Video, choices: Choices) -> Video | None:
         raw_options = json.loads(video.options or "{}")
         if not isinstance(raw_options, dict):
             raise InvalidInputError("`options` must be a JSON object.", code="not_an_object", field="options")
-        body = {"topic": video.topic, "description": video.description, "script": video.script, **raw_options}
-        request = validate({k: v for k, v in body.items() if v != ""}, choices)
+        request = validate({k: v for k, v in {**told_by(video), **raw_options}.items() if v != ""}, choices)
+        check_plan(parts, request.plan, video.owner_id)
         changes = {**asdict(request), "options": request.options.to_json(), "stage": "Waiting to be planned"}
     except (InvalidInputError, json.JSONDecodeError) as error:
         sentence = error.sentence if isinstance(error, InvalidInputError) else "`options` is no JSON."
@@ -171,7 +182,7 @@ def keep_storyboard(parts: Parts, video: Video) -> tuple[Storyboard, str]:
     """
     options = video.parsed_options
     brief = StoryboardBrief(video.topic, video.description, video.script, options)
-    engine = parts.storyboard
+    engine: StoryboardEngine = GivenScenes(video.plan) if video.plan else parts.storyboard
     key = digest("storyboard", engine.id, engine.version, asdict(brief))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "storyboard.json"
@@ -227,6 +238,8 @@ def keep_scenes(parts: Parts, video: Video, storyboard: Storyboard) -> list[int]
                 narration=spec.narration,
                 visual_prompt=spec.visual_prompt,
                 engine=parts.settings.picture_names[0] if spec.engine == AUTO else spec.engine,
+                code=spec.code,
+                material=material_of(parts, spec.files, video.owner_id).to_json(),
             ),
             video.owner_id,
         )

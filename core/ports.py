@@ -423,6 +423,12 @@ class StoredFile:
     complete: bool
     permissions: tuple[str, ...]
     md5: str = ""  # hex, of the bytes as they were sent; empty: this storage does not say
+    created_at: str = ""  # a file's bytes never change, but another may come under its id
+
+    @property
+    def mark(self) -> str:
+        """What no file of the same id with other bytes has."""
+        return self.md5 or f"{self.bytes} {self.created_at}"
 
     def holds(self, size: int, md5: str) -> bool:
         """Whether these are all of these bytes, as far as storage can say."""
@@ -528,6 +534,24 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Brought:
+    """A file that a person brought for a scene."""
+
+    mark: str  # of its bytes
+    said: str  # what a sentence calls it, at its beginning
+    fetch: Callable[[Path], None]  # writes it there; raises EngineError, UnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class Takers:
+    """Who makes something of files that people bring; all of it depends on the file's bytes."""
+
+    voice: Callable[[Brought], VoiceEngine]
+    picture: Callable[[Brought], PictureEngine]
+    clip: Callable[[Brought], FootageEngine]
+
+
+@dataclass(frozen=True, slots=True)
 class Engines:
     """The makers in use, built once per renderer process."""
 
@@ -538,6 +562,7 @@ class Engines:
     title_card: PictureEngine  # stands in for pictures that cannot be drawn or filmed
     silence: VoiceEngine  # stands in for narrations that cannot be said
     footage: Mapping[str, FootageEngine] = field(default_factory=dict)
+    takers: Takers | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from core.prices import AS_OF, Machine, dollars
 from core.request import VideoRequest
 from core.text import split
 from core.times import CLIP, PICTURE, VOICE, Pace, Times
+from core.wishes import wishes_of
 
 _DEFAULT_SCENES = 5  # of a topic, as long as nobody has planned it
 _DEFAULT_SECONDS = 60.0
@@ -114,8 +115,15 @@ def _engine(parts: Parts, options: Options) -> str:
     return parts.settings.picture_names[0] if options.engine == AUTO else options.engine
 
 
+def _named(wished: str, engine: str) -> str:
+    return engine if wished in ("", AUTO) else wished
+
+
 def _scenes(request: VideoRequest, engine: str) -> list[Scene]:
     """The scenes it will have, as far as can be told before it is planned."""
+    given = wishes_of(request.plan)
+    if given:
+        return [Scene(id="", narration=w.narration, engine=_named(w.engine, engine)) for w in given]
     _, pieces = split(request.script)
     if pieces:
         return [Scene(id="", narration=piece.narration, engine=engine) for piece in pieces]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from core import checks
 from core.captions import CAPTION_STYLES
 from core.documents import ASPECTS, AUTO, QUALITIES, SHORT_SIDES, Canvas, Options
 from core.errors import InvalidInputError
-from core.schema import FILMS, SCENES, VIDEOS, bucket, column_size
+from core.schema import FILMS, VIDEOS, bucket, column_size
 from core.text import TOPIC_SCENE_SECONDS, TOPIC_SECONDS, estimate_seconds, speakable, split
+from core.wishes import plan_of, wishes_of
 
 MIN_SCRIPT_CHARS = 60
-SCENE_TEXT_CHARS = 4_000  # of a narration or visual prompt that a person writes for one scene
 PACE_RANGE = (0.8, 1.4)  # how far the speed may be bent to meet a wished length
-_MARKUP = re.compile(r"<!doctype|<\s*(html|head|body|script|style|div|p|span|table|iframe)\b[^>]*>", re.IGNORECASE)
-_ENVELOPE = frozenset({"topic", "description", "script", "userId", "idempotency_key"})
+_ENVELOPE = frozenset({"topic", "description", "script", "scenes", "userId", "idempotency_key"})
 _OPTION_NAMES = frozenset(f.name for f in fields(Options))
 
 
@@ -47,85 +44,12 @@ class VideoRequest:
     description: str
     script: str
     options: Options
-
-
-@dataclass(frozen=True, slots=True)
-class SceneEdit:
-    """What a person changes about one scene; None: it stays."""
-
-    narration: str | None = None
-    visual_prompt: str | None = None
-    title: str | None = None  # on-screen
-    engine: str | None = None
-
-
-def _text(raw: Mapping[str, Any], field: str, limit: int) -> str:
-    value = raw.get(field)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise InvalidInputError(f"`{field}` must be text.", code="not_text", field=field)
-    value = value.removeprefix("\ufeff").strip()
-    if len(value) > limit:
-        raise InvalidInputError(
-            f"`{field}` has {len(value):,} characters; at most {limit:,} are allowed.", code="too_long", field=field
-        )
-    if "\ufffd" in value or any(unicodedata.category(c) == "Cs" for c in value):
-        raise InvalidInputError(
-            f"`{field}` holds broken characters: save the text as UTF-8 and send it again.",
-            code="wrong_encoding",
-            field=field,
-        )
-    if any(unicodedata.category(c) == "Cc" and c not in "\t\n\r" for c in value):
-        raise InvalidInputError(
-            f"`{field}` holds control characters: it looks like a binary file, not text.",
-            code="control_characters",
-            field=field,
-        )
-    if _MARKUP.search(value):
-        raise InvalidInputError(
-            f"`{field}` looks like HTML: give the plain text that is to be spoken.", code="markup", field=field
-        )
-    return value
-
-
-def _choice(raw: Mapping[str, Any], field: str, choices: Collection[Any], default: Any) -> Any:
-    value = raw.get(field)
-    if value is None or value == "":
-        return default
-    if isinstance(value, bool) or not isinstance(value, str | int) or value not in choices:
-        offered = ", ".join(map(str, choices))
-        raise InvalidInputError(
-            f"`{field}` must be one of {offered}, not {str(value)[:40]!r}.", code="unknown_value", field=field
-        )
-    return value
-
-
-def _number(raw: Mapping[str, Any], field: str, low: float, high: float, default: float) -> float:
-    value = raw.get(field)
-    if value is None or value == "":
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidInputError(f"`{field}` must be a number.", code="not_a_number", field=field)
-    if not low <= value <= high:
-        raise InvalidInputError(
-            f"`{field}` must be between {low:g} and {high:g}, not {value:g}.", code="out_of_range", field=field
-        )
-    return float(value)
+    plan: str = ""  # JSON: the scenes, where they were given one by one
 
 
 def amount(raw: Mapping[str, Any], field: str) -> float:
     """An amount in dollars; 0 when it is missing. Raises InvalidInputError naming the field."""
-    return _number(raw, field, 0, 1000, 0)
-
-
-def _token(raw: Mapping[str, Any], field: str, pattern: str, meaning: str) -> str:
-    value = raw.get(field)
-    if value is None or value == "":
-        return ""
-    if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise InvalidInputError(f"`{field}` must be {meaning}.", code="unknown_value", field=field)
-    return value
+    return checks.number(raw, field, 0, 1000, 0)
 
 
 def options_of(raw: Mapping[str, Any], choices: Choices) -> Options:
@@ -142,7 +66,9 @@ def options_of(raw: Mapping[str, Any], choices: Choices) -> Options:
             code="unknown_option",
             field=name,
         )
-    language = _token(raw, "language", r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", "a language tag such as en or pt-BR")
+    language = checks.token(
+        raw, "language", r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", "a language tag such as en or pt-BR"
+    )
     language = (language or "en").replace("_", "-")
     if not choices.speaks(language):
         raise InvalidInputError(
@@ -155,20 +81,20 @@ def options_of(raw: Mapping[str, Any], choices: Choices) -> Options:
         captions = "highlight" if captions else "off"
     return Options(
         language=language,
-        aspect=_choice(raw, "aspect", ASPECTS, "9:16"),
-        resolution=int(_choice(raw, "resolution", SHORT_SIDES, 1080)),
-        voice=_token(raw, "voice", r"[A-Za-z0-9_+./-]{1,64}", "a voice id as `scenewright voices` lists them"),
-        speed=_number(raw, "speed", 0.5, 2.0, 1.0),
-        style=_choice(raw, "style", (AUTO, *(s for s in choices.styles if s != AUTO)), AUTO),
-        engine=_choice(raw, "engine", (AUTO, *choices.engines), AUTO),
-        quality=_choice(raw, "quality", QUALITIES, "fast"),
-        captions=_choice({"captions": captions}, "captions", ("off", *CAPTION_STYLES), "highlight"),
-        music_file_id=_token(raw, "music_file_id", r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,35}", "the id of an uploaded file"),
-        title=_text(raw, "title", 120),
-        audience=_text(raw, "audience", 200),
-        target_seconds=int(_number(raw, "target_seconds", 5, 1800, 0)),
+        aspect=checks.choice(raw, "aspect", ASPECTS, "9:16"),
+        resolution=int(checks.choice(raw, "resolution", SHORT_SIDES, 1080)),
+        voice=checks.token(raw, "voice", r"[A-Za-z0-9_+./-]{1,64}", "a voice id as `scenewright voices` lists them"),
+        speed=checks.number(raw, "speed", 0.5, 2.0, 1.0),
+        style=checks.choice(raw, "style", (AUTO, *(s for s in choices.styles if s != AUTO)), AUTO),
+        engine=checks.choice(raw, "engine", (AUTO, *choices.engines), AUTO),
+        quality=checks.choice(raw, "quality", QUALITIES, "fast"),
+        captions=checks.choice({"captions": captions}, "captions", ("off", *CAPTION_STYLES), "highlight"),
+        music_file_id=checks.upload(raw, "music_file_id"),
+        title=checks.text(raw, "title", 120),
+        audience=checks.text(raw, "audience", 200),
+        target_seconds=int(checks.number(raw, "target_seconds", 5, 1800, 0)),
         max_cost_usd=amount(raw, "max_cost_usd"),
-        seed=int(_number(raw, "seed", 0, 2**31 - 1, 0)),
+        seed=int(checks.number(raw, "seed", 0, 2**31 - 1, 0)),
     )
 
 
@@ -206,9 +132,11 @@ def validate(raw: object, choices: Choices) -> VideoRequest:
     """
     if not isinstance(raw, Mapping):
         raise InvalidInputError("The body must be a JSON object.", code="not_an_object", field="body")
-    topic = _text(raw, "topic", column_size(VIDEOS, "topic"))
-    description = _text(raw, "description", column_size(VIDEOS, "description"))
-    script = _text(raw, "script", column_size(VIDEOS, "script"))
+    topic = checks.text(raw, "topic", column_size(VIDEOS, "topic"))
+    description = checks.text(raw, "description", column_size(VIDEOS, "description"))
+    script = checks.text(raw, "script", column_size(VIDEOS, "script"))
+    if raw.get("scenes") is not None:
+        return _of_scenes(raw, choices, topic or script, description)
     if not topic and not script:
         given = raw.get("script") is not None
         raise InvalidInputError(
@@ -250,35 +178,16 @@ def validate(raw: object, choices: Choices) -> VideoRequest:
     return VideoRequest(topic, description, script, options)
 
 
-def scene_edit(raw: object, choices: Choices) -> SceneEdit:
-    """Turn a decoded body into a change of one scene.
-
-    Raises:
-        InvalidInputError: with a code and the field that must change.
-    """
-    if not isinstance(raw, Mapping):
-        raise InvalidInputError("The body must be a JSON object.", code="not_an_object", field="body")
-    names = [f.name for f in fields(SceneEdit)]
-    unknown = [str(k)[:60] for k in raw if k not in names]
-    if unknown:
+def _of_scenes(raw: Mapping[str, Any], choices: Choices, other: str, description: str) -> VideoRequest:
+    """A request that gives its scenes one by one; `other`: what else it gives to be told."""
+    if other:
         raise InvalidInputError(
-            f"A scene has no `{unknown[0]}` to be changed; it has {', '.join(names)}.",
-            code="unknown_option",
-            field=unknown[0],
+            "Give one of `scenes`, `script` and `topic`: a film has one story.", code="two_stories", field="scenes"
         )
-    given = {name: value for name, value in raw.items() if value is not None and (name, value) != ("engine", "")}
-    if not given:
-        raise InvalidInputError(f"Give at least one of {', '.join(names)}.", code="nothing_to_change", field="body")
-    limits = {"narration": SCENE_TEXT_CHARS, "visual_prompt": SCENE_TEXT_CHARS, "title": column_size(SCENES, "title")}
-    changes: dict[str, Any] = {name: _scene_text(given, name, limits[name]) for name in limits if name in given}
-    if "engine" in given:
-        changes["engine"] = _choice(given, "engine", choices.engines, None)
-    return SceneEdit(**changes)
-
-
-def _scene_text(raw: Mapping[str, Any], field: str, limit: int) -> str:
-    """One line of text with something in it: what is spoken must have letters to say."""
-    text = " ".join(_text(raw, field, limit).split())
-    if not text or (field == "narration" and not speakable(text)):
-        raise InvalidInputError(f"`{field}` holds nothing that can be used.", code=f"{field}_empty", field=field)
-    return text
+    options = options_of(raw, choices)
+    plan = plan_of(raw["scenes"], choices.engines, choices.scenes_max)
+    texts = [wish.narration for wish in wishes_of(plan)]
+    options = _paced(options, raw, texts)
+    seconds = estimate_seconds(texts, options.speed)
+    check_size(options.canvas, seconds, len(texts), choices.film_bytes_max(), field="scenes")
+    return VideoRequest("", description, "", options, plan)

@@ -18,10 +18,11 @@ from core.errors import InvalidInputError, MethodError, NotFoundError, RefusedEr
 from core.plan import plan
 from core.ports import Parts
 from core.quote import quote, receipt
-from core.request import Choices, amount, scene_edit, validate
+from core.request import Choices, amount, validate
 from core.schema import FILMS, SCENES, VIDEOS, database_id
 from core.status import VideoStatus
 from core.sweep import look_after, sweep
+from core.wishes import scene_edit
 
 _PAGE_MAX = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
@@ -247,7 +248,7 @@ def _resume(parts: Parts, choices: Choices, call: Call, video_id: str) -> Answer
 
 
 def _edit(parts: Parts, choices: Choices, call: Call, video_id: str, number: str) -> Answer:
-    video, changes = _own_video(parts, call, video_id), scene_edit(_json(call.body), choices)
+    video, changes = _own_video(parts, call, video_id), scene_edit(_json(call.body), choices.engines)
     if not re.fullmatch(r"[1-9][0-9]{0,3}", number):
         raise NotFoundError(f"The video has no scene {number[:20]}.", code="scene_not_found")
     return _asked(control.edit(parts, video, int(number), changes))

@@ -29,8 +29,10 @@ from core.ladder import (
     simpler_text,
     with_tries,
 )
+from core.material import brought
 from core.orders import ORDER, account_of
 from core.ports import (
+    Brought,
     Engines,
     FootageBrief,
     FootageEngine,
@@ -40,6 +42,7 @@ from core.ports import (
     PictureBrief,
     PictureEngine,
     Shot,
+    Takers,
     Voice,
     VoiceBrief,
     VoiceEngine,
@@ -119,10 +122,14 @@ class SceneAssets:
     # ---- what is made
 
     def voice(self) -> tuple[Voice, Asset]:
-        """The narration; a simpler text, then silence, when it cannot be said."""
+        """The sound that was brought, or the narration; a simpler text, then silence, when it cannot be said."""
         brief, engine = self._inputs.voice, self._engines.voice
-        simpler = simpler_text(brief.text)
-        rungs: list[Rung[tuple[Voice, Asset]]] = [(None, lambda: self._spoken(engine, brief))]
+        own, simpler = self._own("audio"), simpler_text(brief.text)
+        rungs: list[Rung[tuple[Voice, Asset]]] = []
+        if own is not None:
+            rungs.append((None, lambda: self._spoken(self._takers.voice(own), brief)))
+        if brief.text or own is None:
+            rungs.append((StandIn.SPOKEN if own else None, lambda: self._spoken(engine, brief)))
         if simpler and simpler != brief.text:
             rungs.append((StandIn.SIMPLER_TEXT, lambda: self._spoken(engine, replace(brief, text=simpler))))
         rungs.append((StandIn.SILENCE, lambda: self._spoken(self._engines.silence, brief)))
@@ -136,7 +143,8 @@ class SceneAssets:
         scene, brief = self._inputs.scene, self._inputs.picture
         simpler = simpler_prompt(brief.title, brief.prompt)
         rungs: list[Rung[Drawn]] = [(None, lambda: self._shown(brief, voice))]
-        if self._knows_engine and simpler and simpler != brief.prompt and not scene.code:
+        makes = self._knows_engine and not (scene.code or scene.parsed_material.shows)
+        if makes and simpler and simpler != brief.prompt:
             rungs.append((StandIn.SIMPLER_PROMPT, lambda: self._shown(replace(brief, prompt=simpler), voice)))
         rungs.append((StandIn.TITLE_CARD, self._title_card))
         return self._descend("picture", rungs)
@@ -166,13 +174,27 @@ class SceneAssets:
             asset = self._keep("voice", key, path, {**facts, **took(engine.id, begun)})
         return voice_of(asset, path), asset
 
+    def _own(self, kind: str) -> Brought | None:
+        return brought(self._parts, self._video, self._inputs.scene, kind)
+
+    @property
+    def _takers(self) -> Takers:
+        if self._engines.takers is None:
+            raise CannotMakeError(EngineError("This renderer takes no files of people.", code="no_such_engine"))
+        return self._engines.takers
+
     @property
     def _knows_engine(self) -> bool:
         name = self._inputs.scene.engine
         return name in self._engines.pictures or name in self._engines.footage
 
     def _shown(self, brief: PictureBrief, voice: Callable[[], Voice]) -> Drawn:
-        """What the scene's own engine makes."""
+        """What was brought for the scene, or what its engine makes."""
+        clip, picture = self._own("clip"), self._own("picture")
+        if clip is not None:
+            return self._shot(self._takers.clip(clip), brief, voice())
+        if picture is not None:
+            return Drawn(self._drawn(self._takers.picture(picture), brief))
         name = self._inputs.scene.engine
         if name in self._engines.footage:
             return self._shot(self._engines.footage[name], brief, voice())

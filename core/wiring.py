@@ -31,6 +31,7 @@ from core.ports import (
     PictureEngine,
     Store,
     StoryboardEngine,
+    Takers,
     VoiceEngine,
 )
 from core.request import Choices
@@ -147,6 +148,7 @@ def build_engines(settings: Settings) -> Engines:
     from core.engines.cards import CardPictures
     from core.engines.clip_motion import MotionClips
     from core.engines.film_ffmpeg import FfmpegFilm
+    from core.engines.own_files import OwnClip, OwnPicture, OwnVoice
     from core.engines.silence import Silence
     from core.engines.title_card import TitleCard
 
@@ -163,6 +165,7 @@ def build_engines(settings: Settings) -> Engines:
         film=FfmpegFilm(),
         title_card=TitleCard(),
         silence=Silence(),
+        takers=Takers(OwnVoice, OwnPicture, OwnClip),
     )
 
 

@@ -104,6 +104,7 @@ class AppwriteFiles:
             permissions=tuple(raw["$permissions"]),
             # some storage behind Appwrite gives a mark of its own instead of the checksum
             md5=raw["signature"] if _MD5.fullmatch(raw["signature"]) else "",
+            created_at=raw["$createdAt"],
         )
 
     def called(self, bucket_id: str, stem: str) -> list[str]:

@@ -21,10 +21,11 @@ from core.errors import NotFoundError
 from core.journal import EventKind, note
 from core.plan import plan
 from core.ports import Parts
-from core.request import SceneEdit, VideoRequest
+from core.request import VideoRequest
 from core.settings import Settings
 from core.status import VideoStatus
 from core.wiring import build_choices, build_parts
+from core.wishes import SceneEdit
 from tests.chaos.proxy import Fault, faulty_proxy
 from tests.emulator.conftest import Running
 from tests.waiting import wait_for

@@ -26,11 +26,11 @@ from core.engines.storyboard_text import TextStoryboard
 from core.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
 from core.journal import EventKind
 from core.ports import CallState, Job, Parts
-from core.request import SceneEdit
 from core.routes import Call, answer
 from core.schema import BUCKET_OF, UPLOADS
 from core.status import SceneStatus, VideoStatus
 from core.wiring import build_choices
+from core.wishes import SceneEdit
 from tests.emulator.conftest import Running
 from tests.waiting import wait_for
 

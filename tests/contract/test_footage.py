@@ -18,9 +18,9 @@ from core.errors import EngineError
 from core.media import footage, probe
 from core.media.run import run
 from core.ports import FootageBrief, Notes, Report
-from core.request import SceneEdit
 from core.schema import FILMS
 from core.status import VideoStatus
+from core.wishes import SceneEdit
 from tests.contract.test_ladder import TEXTS, Begin, begin, engines_that, frame_of
 
 __all__ = ["begin"]  # a fixture

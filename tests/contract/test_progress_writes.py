@@ -28,10 +28,11 @@ from core.plan import plan
 from core.ports import D, Job, Parts
 from core.prices import Machine
 from core.progress import Reporter, rendering_progress
-from core.request import SceneEdit, validate
+from core.request import validate
 from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
 from core.wiring import SystemClock, build_choices, run_job
+from core.wishes import SceneEdit
 from tests.emulator.conftest import Running
 from tests.simulation.makers import makers
 from tests.simulation.scheduler import Scheduler

@@ -17,12 +17,12 @@ from core.engines.storyboard_text import TextStoryboard
 from core.errors import ScenewrightError
 from core.plan import plan
 from core.ports import Parts
-from core.request import SceneEdit
 from core.schema import FILMS
 from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
 from core.sweep import sweep
 from core.wiring import build_choices, run_job
+from core.wishes import SceneEdit
 from tests.simulation import scheduler as ours
 from tests.simulation.calls import Calls
 from tests.simulation.makers import makers

@@ -15,6 +15,8 @@ WORDS |= {"prices", "orders"}
 STEPS = [
     "cues",
     "captions",
+    "checks",
+    "wishes",
     "request",
     "assets",
     "journal",
@@ -23,6 +25,7 @@ STEPS = [
     "pace",
     "costs",
     "quote",
+    "material",
     "create",
     "dispatch",
     "progress",
