@@ -27,6 +27,7 @@ class Calls:
     way: Way
     run: Callable[[Job], None]
     unreliable: Callable[[float], bool]  # whether something goes wrong now that goes wrong so often
+    deaf: float = 0.2  # how often a cancel does not arrive
     id: str = "simulated"
     parallel_calls: int = 2
     calls: dict[str, Call] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Calls:
         copies = 2 if self.unreliable(0.1) else 1
         call = Call(job, [Process(f"{call_id}.{n}", "renderer", job.attempt) for n in range(copies)])
         self.calls[call_id] = call
+        call.forgotten = self.unreliable(0.05)  # and yet it begins, when others have long been asked instead
         for process in call.processes:
             after = self.scheduler.rng.choice([0.01, 0.5, 3.0, 25.0])
             self.scheduler.spawn(process, lambda: self.run(job), after=after, main=True)
@@ -68,7 +70,7 @@ class Calls:
     def cancel(self, call_id: str) -> None:
         """See ports.Dispatcher: it does not always arrive."""
         self.scheduler.pause()
-        if call_id in self.calls and not self.unreliable(0.2):
+        if call_id in self.calls and not self.unreliable(self.deaf):
             for process in self.calls[call_id].processes:
                 self.scheduler.kill(process)
 

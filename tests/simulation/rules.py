@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from core.control import is_deleting
 from core.documents import Scene, Video
+from core.ports import Job
 from core.status import SCENE_ARROWS, VIDEO_ARROWS, SceneStatus, VideoStatus
 from tests.simulation.scheduler import Process, Scheduler
 
@@ -68,6 +69,7 @@ class Rules:
 
     def _scene(self, before: Scene, after: Scene, who: Process | None) -> None:
         self._hold(after.status in SCENE_ARROWS[before.status], f"a {before.status} scene became {after.status}")
+        self._hold(after.attempt >= before.attempt, "a scene's attempt fell")
         if who is None or who.kind != "renderer":
             return
         self._hold(before.attempt <= who.attempt, "a stale attempt wrote to a scene that a newer one has had in hand")
@@ -78,6 +80,14 @@ class Rules:
             self.takers[after.id] = who
         if after.status is SceneStatus.RENDERED:
             self._hold(self.takers[after.id] is who, "a scene was finished by somebody who had it no more")
+
+    def rendered(self, job: Job, video: Video | None) -> None:
+        """Check what a render call leaves that has come to its end, while its attempt is the newest."""
+        if video is None or video.attempt != job.attempt or video.status is not VideoStatus.RENDERING:
+            return
+        mine = [s for s in self.scenes(video.id) if s.scene_number in job.scenes]
+        left = [s for s in mine if s.status is SceneStatus.RENDERING and s.attempt < job.attempt]
+        self._hold(not left, "a scene was left to a holder that belongs to an older attempt")
 
     def making(self, kind: str, what: str) -> None:
         """Check that nobody else makes or made this in the same attempt."""

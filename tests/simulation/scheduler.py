@@ -26,6 +26,7 @@ class Process:
     attempt: int = -1
     alive: bool = True
     frozen_until: float = 0.0  # it lives, and does nothing
+    while_frozen: Callable[[], object] = lambda: None  # may let it go on earlier
     error: BaseException | None = None  # what its main thread ended with
 
 
@@ -133,6 +134,8 @@ class Scheduler:
     def _able(self, task: Task) -> bool:
         if not task.process.alive:
             return True
+        if self.seconds < task.process.frozen_until:
+            task.process.while_frozen()
         if self.seconds < task.process.frozen_until:
             return False
         if task.wake_at is not None and self.seconds >= task.wake_at:

@@ -65,6 +65,7 @@ class MemoryStore:
 
     way: Way
     wrote: Callable[[Any, Any], None]
+    before_step: Callable[[], None] = lambda: None  # called by whoever is about to change a status
     videos: dict[str, Video] = field(default_factory=dict)
     rows: dict[str, Scene] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)  # purpose -> video
@@ -158,6 +159,7 @@ class MemoryStore:
                 check_video(document.status, changes["status"])
             else:
                 check_scene(document.status, changes["status"])
+            self.before_step()
         table: dict[str, Any] = self.videos if isinstance(document, Video) else self.rows
         columns = {
             k: v.isoformat(timespec="milliseconds") if isinstance(v, datetime) else v for k, v in changes.items()
@@ -274,8 +276,13 @@ class MemoryFiles:
 
     def called(self, bucket_id: str, stem: str) -> list[str]:
         """See ports.Files."""
-        found = (file for (bucket, _), (_, file) in self.held.items() if bucket == bucket_id)
-        return self.way.call(lambda: [file.file_id for file in found if Path(file.name).stem == stem])
+        return self.way.call(
+            lambda: [
+                file_id
+                for (bucket, file_id), (_, file) in self.held.items()
+                if bucket == bucket_id and Path(file.name).stem == stem
+            ]
+        )
 
     def stat(self, bucket_id: str, file_id: str) -> StoredFile | None:
         """See ports.Files."""

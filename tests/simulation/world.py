@@ -16,7 +16,7 @@ from core.documents import Options, Video
 from core.engines.storyboard_text import TextStoryboard
 from core.errors import ScenewrightError
 from core.plan import plan
-from core.ports import Parts
+from core.ports import Engines, Job, Parts
 from core.schema import FILMS
 from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
@@ -36,12 +36,13 @@ SETTINGS = Settings(
     stale_seconds=10.0,
     queued_due_seconds=10.0,
     planning_seconds=40.0,
-    call_deadline_seconds=120.0,
-    combine_deadline_seconds=120.0,
+    call_deadline_seconds=50.0,
+    combine_deadline_seconds=50.0,
 )
 _TICK_SECONDS = 10.0
 _TROUBLE_SECONDS = 240.0  # after that nothing goes wrong any more, and nobody asks for anything
 _END_SECONDS = 7200.0  # by then it has ended
+_OVERTAKEN = {"planner": 0.1, "renderer": 0.1, "sweep": 0.1, "person": 0.4}  # chance, in a moment in which it is worst
 _FATES = (Fate.REFUSED, Fate.ANSWER_LOST, Fate.KILLED_BEFORE, Fate.KILLED_AFTER)
 
 
@@ -71,11 +72,12 @@ class World:
         self.texts: dict[int, set[str]] = {}  # scene -> the texts that persons gave it
         way = Way(self.scheduler, self._fate)
         self.rules = Rules(self.scheduler, SETTINGS.stale_seconds)
-        self.store = MemoryStore(way, self.rules.wrote)
+        self.store = MemoryStore(way, self.rules.wrote, self._overtaken)
         self.rules.scenes = self.store.scenes_of
         self.files = MemoryFiles(way)
         engines = makers(self.scheduler, self.rules.making)
-        self.calls = Calls(way, lambda job: run_job(self.parts, engines, job), self._unreliable)
+        self.calls = Calls(way, lambda job: self._run_job(engines, job), self._unreliable)
+        self.calls.deaf = self.scheduler.rng.choice([0.2, 0.9])
         self.parts = Parts(self.store, self.files, self.calls, TextStoryboard(), SETTINGS, self.scheduler)
         self.choices = build_choices(SETTINGS)
         self._others: list[ours.Process] = []
@@ -90,7 +92,8 @@ class World:
         return self._trouble and self.scheduler.rng.random() < chance
 
     def _fate(self) -> Fate:
-        if self.scheduler.process is None or not self._unreliable(self._chance):
+        process = self.scheduler.process
+        if process is None or not self._unreliable(self._chance):
             return Fate.FINE
         fate = self.scheduler.rng.choice(_FATES)
         self.faults += 1
@@ -104,12 +107,41 @@ class World:
             return
         kind = rng.choice(["restart", "lost way", "frozen"])
         if kind == "frozen":
-            rng.choice(working).frozen_until = self.scheduler.seconds + rng.uniform(5, 90)
-            self.frozen += 1
+            self._freeze(rng.choice(working), rng.uniform(5, 90))
         else:
             self.calls.restart(leave_running=kind == "lost way")
             self.kills += len(working) if kind == "restart" else 0
+            # a renderer that has just started looks for what it lost
+            self._start("sweep", lambda: sweep(self.parts, self.choices, after_restart=True), rng.uniform(0.1, 5))
         self.faults += 1
+
+    def _freeze(self, process: ours.Process, seconds: float) -> None:
+        process.frozen_until = self.scheduler.seconds + seconds
+        self.frozen += 1
+
+    def _overtaken(self) -> None:
+        """Let this process stand still, now and then, until somebody else has taken its work over."""
+        process = self.scheduler.process
+        if process is None or not self._unreliable(_OVERTAKEN[process.kind]):
+            return
+        attempts = {v.id: v.attempt for v in self.store.videos.values()}
+        later = self.scheduler.rng.choice([0.0, 2.0, 8.0])
+
+        def look() -> None:
+            if any(v.attempt > attempts[v.id] for v in self.store.videos.values()):
+                process.frozen_until = self.scheduler.seconds + later
+                process.while_frozen = lambda: None
+
+        process.while_frozen = look
+        self._freeze(process, 2 * SETTINGS.call_deadline_seconds)
+        self.scheduler.pause()
+
+    def _run_job(self, engines: Engines, job: Job) -> None:
+        self._overtaken()
+        run_job(self.parts, engines, job)
+        copies = next(len(call.processes) for call in self.calls.calls.values() if call.job is job)
+        if job.kind == "render" and copies == 1:  # of two, one has left it to the other
+            self.rules.rendered(job, self.store.videos.get(job.video_id))
 
     # ---- who acts
 
@@ -207,7 +239,7 @@ class World:
         if video is None:
             assert "delete" in self.asked or self.faults, "it is gone, and nobody deleted it"
             # what a renderer wrote too late that was out of reach, or stood still meanwhile
-            late = 3 * (self.frozen + sum(call.forgotten for call in self.calls.calls.values()))
+            late = 5 * (self.frozen + sum(call.forgotten for call in self.calls.calls.values()))
             assert len(self.store.kept) + len(self.store.rows) <= late, "rows were left over"
             assert len(self.files.held) <= late, "files were left over"
         elif video.status is VideoStatus.CANCELLED:
