@@ -274,6 +274,11 @@ def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], fold
             for t, s in zip(takes, starts, strict=True)
             if t.held
         ),
+        own=tuple(
+            range(s - 2, s + t.voice.frames + 2)
+            for t, s in zip(takes, starts, strict=True)
+            if t.inputs.scene.parsed_material.shows
+        ),
     )
 
 

@@ -235,6 +235,7 @@ class FilmBrief:
     looks: tuple[Look, ...] = ()  # at the segments, when every one was looked at; empty: the whole film is decoded
     quiet: tuple[range, ...] = ()  # frames of the film that are silent on purpose
     still: tuple[range, ...] = ()  # frames in which the picture stands still on purpose
+    own: tuple[range, ...] = ()  # frames of pictures that a person brought: they may be black or still
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ def _scene_body(scene: Scene) -> dict[str, Any]:
         "videoUrl": scene.video_url,
         "durationSeconds": scene.duration_seconds,
         "engine": scene.engine,
+        "files": {k: file["file_id"] for k, file in json.loads(scene.material or "{}").items()},
         "substitution": json.loads(scene.substitution) if scene.substitution else None,
         "costUsd": scene.cost_usd,
         "error": scene.error_message,

@@ -28,8 +28,10 @@ def findings(brief: FilmBrief, film: Path, header: Streams, seen: Decoded, boxes
         _streams(brief, film, header, seen),
         _duration(brief, seen),
         _drift(seen),
-        _stretches("black", "the picture is black", seen.black, BLACK_SECONDS),
-        _stretches("frozen", "the picture stands still", unmeant(seen.frozen, brief.still), FROZEN_SECONDS),
+        _stretches("black", "the picture is black", unmeant(seen.black, brief.own), BLACK_SECONDS),
+        _stretches(
+            "frozen", "the picture stands still", unmeant(seen.frozen, (*brief.still, *brief.own)), FROZEN_SECONDS
+        ),
         _stretches("silence", "nothing can be heard", unmeant(seen.silent, brief.quiet), SILENT_SECONDS),
         _clipping(seen),
         _loudness(seen),
