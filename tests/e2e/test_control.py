@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import subprocess
 from collections import Counter
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import requests
+from appwrite.query import Query
+from appwrite.services.functions import Functions
 
 from core.adapters.appwrite_store import AppwriteStore
-from core.documents import Asset, Video
+from core.documents import Asset, Options, Video
 from core.schema import BUCKET_OF, FUNCTION
 from core.status import SceneStatus, VideoStatus
 from core.wiring import build_parts
@@ -21,7 +24,7 @@ from tests.e2e.conftest import RunningStack
 from tests.e2e.test_cli import run
 from tests.waiting import wait_for
 
-from .people import Caller, Reply, anonymous
+from .people import Caller, Reply, anonymous, with_key
 
 SCRIPT = """The lighthouse stands on the last rock before the open sea.
 
@@ -222,6 +225,31 @@ def test_a_deleted_video_leaves_nothing_behind(film: Film, store: AppwriteStore,
     kept = build_parts(running_stack.settings).files
     assert [f for f in files if kept.stat(*f)] == []
     assert requests.get(play, timeout=30).status_code in (401, 404)
+
+
+def test_a_planning_that_failed_is_retried_without_anybody_waiting_for_it(
+    running_stack: RunningStack, store: AppwriteStore
+) -> None:
+    ada = anonymous(running_stack.endpoint, running_stack.project)
+    failed = Video(
+        id=secrets.token_hex(8),
+        owner_id=ada.id,
+        script=SCRIPT,
+        options=Options(resolution=360).to_json(),
+        status=VideoStatus.FAILED,
+        error_code="planner_failed",
+    )
+    store.create_video(failed)
+
+    asked = ada.call("POST", f"/videos/{failed.id}/retry")
+
+    assert (asked.status, asked.body["status"], asked.body["sceneCount"]) == (202, "queued", 0)
+    planned = wait_for(lambda: store.get_video(failed.id).scene_count, "the storyboard", _SECONDS)
+    assert planned == 3
+    server = with_key(running_stack.endpoint, running_stack.project, running_stack.settings.api_key)
+    path = Query.equal("requestPath", [f"/videos/{failed.id}/process"])
+    assert Functions(server.client).list_executions(FUNCTION, queries=[path]).total == 1
+    ada.call("DELETE", f"/videos/{failed.id}")
 
 
 def test_the_command_line_asks_the_same_with_the_same_refusals(
