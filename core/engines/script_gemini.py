@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ class GeminiModel:
 
     def ask(self, question: Question, seconds: float) -> Reply:
         """See script_model.LanguageModel."""
+        begun = time.monotonic()
         if not self._key:
             raise ModelError(Trouble.MISCONFIGURED, "Gemini needs a key: set GEMINI_API_KEY on the function.")
         try:
@@ -60,7 +62,7 @@ class GeminiModel:
             return client.models.generate_content(model=self.name, contents=question.user, config=config)
 
         try:
-            return _reply(within(seconds, call, client.close))
+            return _reply(within(seconds, begun, call, client.close))
         except ModelError:
             raise
         except errors.APIError as error:

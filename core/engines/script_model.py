@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,10 +69,16 @@ class LanguageModel(Protocol):
         ...
 
 
-def within(seconds: float, call: Callable[[], T], stop: Callable[[], None]) -> T:
+def within(seconds: float, begun: float, call: Callable[[], T], stop: Callable[[], None]) -> T:
     """Wait so long for a call that is known to end some day; then `stop` it and go on without it.
 
     Timeouts of HTTP clients begin anew with every byte, so a service that dribbles is not stopped by them.
+
+    Args:
+        seconds: how long, since `begun`.
+        begun: time.monotonic.
+        call: what is waited for; it goes on in a thread of its own.
+        stop: lets it end soon.
 
     Raises:
         ModelError: it took too long. What the call raises is raised.
@@ -86,7 +93,7 @@ def within(seconds: float, call: Callable[[], T], stop: Callable[[], None]) -> T
 
     threading.Thread(target=run, name="language-model", daemon=True).start()
     try:
-        value, error = box.get(timeout=max(seconds, 0.001))
+        value, error = box.get(timeout=max(begun + seconds - time.monotonic(), 0.001))
     except queue.Empty:
         stop()
         raise ModelError(Trouble.DOWN, f"The language model did not answer within {seconds:.0f} s.") from None

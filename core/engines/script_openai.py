@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,7 +56,7 @@ class OpenAiModel:
                 return got.status_code, got.headers, got.raw.read(_ANSWER_BYTES + 1, decode_content=True)
 
         try:
-            status, sent, raw = within(seconds, call, session.close)
+            status, sent, raw = within(seconds, time.monotonic(), call, session.close)
         except ModelError:
             raise
         except Exception as error:  # of requests and of urllib3 below it

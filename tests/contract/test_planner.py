@@ -404,7 +404,7 @@ def test_a_model_that_is_slow_is_not_waited_for_longer_than_planning_may_take(
 def test_after_a_silent_call_there_is_time_for_another(google: Gemini, clock: Clock) -> None:
     google.reset("silent")
 
-    assert planner_of(google, clock, seconds=8.0).plan(TOPIC).strategy == "model"
+    assert planner_of(google, clock, seconds=12.0).plan(TOPIC).strategy == "model"
 
 
 # ---- how many calls
