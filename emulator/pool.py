@@ -39,6 +39,7 @@ class _Job:
     on_start: Callable[[], None] | None = None
     started_at: float | None = None
     overrun: asyncio.TimerHandle | None = None
+    spared: bool = False  # whether a process was killed before it could begin this
 
     def start(self) -> None:
         self.started_at = time.monotonic()
@@ -71,6 +72,7 @@ class _Child:
     ready: bool = False
     loaded: bool = True
     retiring: bool = False
+    too_slow: bool = False  # to load
     jobs: dict[str, _Job] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
     culprit: _Job | None = None
@@ -284,6 +286,7 @@ class Pool:
 
     def _end_unready(self, child: _Child) -> None:
         if not child.ready:
+            child.too_slow = True
             child.tail += f"Loading took more than {LOADING_S:.0f} s.\n".encode()
             child.kill()
 
@@ -358,8 +361,13 @@ class Pool:
             else:
                 job.fail(f"The process of this execution {ending}")
         if not child.ready and not any(other.ready for other in self._active()):
+            killed = (child.process.returncode or 0) < 0 and not child.too_slow  # which says nothing of its code
             for job in self.take_waiting():
-                job.fail(f"The function could not be loaded: its process {ending}")
+                if killed and not job.spared and not self._closed:
+                    job.spared = True
+                    self._waiting.add(job)
+                else:
+                    job.fail(f"The function could not be loaded: its process {ending}")
         if self._waiting:
             self._offer()  # the token may have died with the child
             self.fill()

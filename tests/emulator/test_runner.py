@@ -251,6 +251,30 @@ def test_code_that_cannot_be_imported_is_a_503_with_the_traceback(tmp_path: Path
     play(story)
 
 
+def test_who_waits_for_a_process_that_is_killed_while_it_loads_gets_another_one(tmp_path: Path) -> None:
+    source = (
+        "import os, pathlib\n"
+        "lives = pathlib.Path(__file__).parent / 'lives'\n"
+        "lives.open('a').write('x')\n"
+        "if lives.stat().st_size <= LIVES: os.kill(os.getpid(), 9)\n"
+        "def main(context): return context.res.text('late')\n"
+    )
+
+    async def story() -> None:
+        async with running(1) as runner:
+            for name, lives in (("once", "1"), ("always", "9")):
+                (tmp_path / name).mkdir()
+                code = program(tmp_path / name, source.replace("LIVES", lives))
+                outcome = await runner.run(name, code, call("/"))
+                if name == "once":
+                    assert outcome.body == b"late", outcome.errors
+                else:
+                    assert "could not be loaded: its process was ended by signal SIGKILL" in outcome.errors
+                    assert (tmp_path / name / "nested" / "lives").read_text() == "xx"
+
+    play(story)
+
+
 def test_a_working_tree_is_read_again_after_an_edit_and_running_executions_finish(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(1) as runner:
