@@ -18,6 +18,7 @@ from core.watch import execute
 _SCENES, _SCENES_QUICK = 12, 3
 _SHARE = 0.15
 _SECONDS = 900.0
+_LOOKED_SECONDS = 3.0  # a person looks at the film first; right after its last write a video rests for a second
 _SAID = "Number {} of our stories begins at the harbour, where the boats come home with the tide in the evening."
 _NEW = "Nobody is at the harbour now: the boats have left with the tide, and the gulls have followed them to sea."
 _WANTED = Counter(voice=1, picture=1, clip=1, fade=2, film=1, srt=1, vtt=1, thumbnail=1)
@@ -41,6 +42,7 @@ def measure(*, quick: bool) -> Topic:
         script = "\n\n".join(_SAID.format(number + 1) for number in range(count))
         video_id = local.create(session, script, resolution=side)
         first = _finished(stack, video_id, time.perf_counter())
+        time.sleep(_LOOKED_SECONDS)
         begun = time.perf_counter()
         execute(session.client(), "PATCH", f"/videos/{video_id}/scenes/{count // 2 + 1}", {"narration": _NEW})
         edited = _finished(stack, video_id, begun)
