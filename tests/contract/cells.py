@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+import pytest
 
 from core.sandbox.limits import Limits
 from core.sandbox.privileges import NOBODY
@@ -301,3 +302,35 @@ def _python_for_nobody() -> str:
             if subprocess.run(command, cwd="/", capture_output=True, check=False, **_as(NOBODY)).returncode == 0:
                 return python
     return ""
+
+
+@pytest.fixture(scope="module")
+def household() -> Iterator[Household | None]:
+    """A process of an ordinary user, where these tests are run by root."""
+    if os.getuid() != 0:
+        yield None
+        return
+    with Household() as made:
+        yield made
+
+
+@pytest.fixture(params=["started by root", "started by an ordinary user"])
+def cell(
+    request: pytest.FixtureRequest, household: Household | None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cell]:
+    """A sandbox with a secret in the environment of who starts it, and a world around it."""
+    monkeypatch.setenv("APPWRITE_API_KEY", SECRET)
+    by_root, here = "root" in request.param, os.getuid()
+    if by_root and here != 0:
+        pytest.skip("these tests are not run by root")
+    if not by_root and household is not None:
+        if household.server is None:
+            pytest.skip("no Python on this machine can be started by another user")
+        with world(NOBODY) as around:
+            yield Cell(NOBODY, household.python, around, household.scratch, household.server)
+        return
+    with world(here) as around:
+        scratch = around.folder.parent / "scratch"
+        scratch.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(scratch))
+        yield Cell(here, sys.executable, around, scratch)

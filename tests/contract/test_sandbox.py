@@ -4,50 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from ast import literal_eval
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from core.sandbox.privileges import NOBODY
 from core.sandbox.runner import available
-from tests.contract.cells import SECRET, Cell, Household, world
+from tests.contract.cells import SECRET, Cell, cell, household
+
+__all__ = ["cell", "household"]  # fixtures
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available() or "-")
-
-
-@pytest.fixture(scope="module")
-def household() -> Iterator[Household | None]:
-    """A process of an ordinary user, where these tests are run by root."""
-    if os.getuid() != 0:
-        yield None
-        return
-    with Household() as made:
-        yield made
-
-
-@pytest.fixture(params=["started by root", "started by an ordinary user"])
-def cell(
-    request: pytest.FixtureRequest, household: Household | None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cell]:
-    """A sandbox with a secret in the environment of who starts it, and a world around it."""
-    monkeypatch.setenv("APPWRITE_API_KEY", SECRET)
-    by_root, here = "root" in request.param, os.getuid()
-    if by_root and here != 0:
-        pytest.skip("these tests are not run by root")
-    if not by_root and household is not None:
-        if household.server is None:
-            pytest.skip("no Python on this machine can be started by another user")
-        with world(NOBODY) as around:
-            yield Cell(NOBODY, household.python, around, household.scratch, household.server)
-        return
-    with world(here) as around:
-        scratch = around.folder.parent / "scratch"
-        scratch.mkdir()
-        monkeypatch.setattr("tempfile.tempdir", str(scratch))
-        yield Cell(here, sys.executable, around, scratch)
 
 
 # ---- reading
