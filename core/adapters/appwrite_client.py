@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,7 +142,7 @@ class AppwriteClient(Client):  # type: ignore[misc] # the SDK ships no types
         headers.pop("content-type", None)
         if first_bytes:
             headers["range"] = f"bytes=0-{first_bytes - 1}"
-        part = out.with_name(out.name + ".part")
+        part = out.with_name(f"{out.name}.{secrets.token_hex(4)}.part")  # another thread may fetch the same
         url = self.endpoint + path
         try:
             with self._session().get(url, headers=headers, timeout=self._timeout, stream=True) as response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +121,18 @@ def test_a_file_that_two_rows_share_outlives_the_loss_of_one(parts: Parts, video
     assert assets.keep(parts, video, "picture", "three", same, {}).file_id == one.file_id
 
     assert all(assets.find(parts, video.id, key) for key in ("one", "two", "three"))
+
+
+def test_scenes_that_say_the_same_fetch_their_one_file_at_the_same_moment(
+    parts: Parts, video: Video, tmp_path: Path
+) -> None:
+    kept = assets.keep(parts, video, "voice", "k", written(tmp_path, os.urandom(3_000_000)), {})
+    with ThreadPoolExecutor(4) as pool:
+        fetched = [pool.submit(assets.fetch, parts, kept, tmp_path / "fetched.wav") for _ in range(8)]
+        assert {future.result().stat().st_size for future in fetched} == {3_000_000}
+
+    assert assets.find(parts, video.id, "k") == kept
+    assert list(tmp_path.glob("*.part")) == []
 
 
 def test_other_bytes_at_the_fetch_count_as_a_missing_asset(parts: Parts, video: Video, tmp_path: Path) -> None:
