@@ -15,6 +15,7 @@ from core.create import create_video
 from core.dispatch import advance_while, read_handle
 from core.documents import Event, Scene, Video
 from core.errors import InvalidInputError, MethodError, NotFoundError, RefusedError, ScenewrightError
+from core.orders import generation_of
 from core.plan import plan
 from core.ports import Parts
 from core.quote import quote, receipt
@@ -133,6 +134,7 @@ def _scene_body(scene: Scene) -> dict[str, Any]:
         "videoUrl": scene.video_url,
         "durationSeconds": scene.duration_seconds,
         "engine": scene.engine,
+        "generationId": generation_of(scene),
         "files": {k: file["file_id"] for k, file in json.loads(scene.material or "{}").items()},
         "substitution": json.loads(scene.substitution) if scene.substitution else None,
         "costUsd": scene.cost_usd,
@@ -175,6 +177,7 @@ def _show(parts: Parts, _: Choices, call: Call, video_id: str) -> Answer:
         "success": True,
         **_video_body(video),
         "scenes": scenes,
+        "script": video.script,
         "play_url": play,
         "renderer": {"name": parts.dispatcher.id, "calls": handle.get("calls", [])},
         "channels": channels(video.id),

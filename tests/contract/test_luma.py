@@ -1,0 +1,550 @@
+"""Luma's engine against a server in the vendor's shape: every state, every failure, and what is paid for."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from core import control, stack
+from core.documents import FPS, Canvas
+from core.engines.clip_luma import LumaFootage
+from core.errors import (
+    EngineError,
+    InvalidInputError,
+    MissingToolError,
+    ScenewrightError,
+    StoppedError,
+    UnavailableError,
+)
+from core.orders import ORDER, Order, usd_of
+from core.ports import Engines, FootageBrief, PictureBrief
+from core.quote import receipt
+from core.routes import Call, answer
+from core.settings import Settings
+from core.status import VideoStatus
+from core.wiring import build_choices, build_engines, build_parts
+from core.wishes import SceneEdit
+from tests.contract.test_footage import moving
+from tests.contract.test_ladder import SETTINGS, TEXTS, Begin, Made, begin, engines_that
+from tests.e2e.people import anonymous
+from tests.e2e.test_worker_restart import worker_started_again
+from tests.standins.luma import CUT, KEY, LOST, STATES, Luma, Trick, luma
+from tests.waiting import renderer_ready, wait_for
+
+__all__ = ["begin"]  # a fixture
+
+CANVAS = Canvas.of("9:16", 360)
+PRICE = usd_of("ray-2", "540p", 5)
+
+
+@dataclass
+class Time:
+    """A clock that only sleeping moves, and that writes down how long was slept."""
+
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    slept: list[float] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        """As it was begun, and slept since."""
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        """Let it pass."""
+        self.slept.append(seconds)
+        self.at += timedelta(seconds=seconds)
+
+
+@dataclass
+class Paper:
+    """Implements ports.Notes on a piece of paper; `torn`: what like this cannot be written."""
+
+    notes: dict[str, str] = field(default_factory=dict)
+    torn: str = ""
+
+    def get(self, name: str) -> str:
+        """See ports.Notes."""
+        return self.notes.get(name, "")
+
+    def put(self, name: str, value: str) -> None:
+        """See ports.Notes."""
+        if self.torn and re.search(self.torn, value):
+            raise StoppedError("The scene was taken over.")
+        self.notes[name] = value
+
+    @property
+    def order(self) -> Order | None:
+        """What is noted."""
+        return Order.from_note(self.get(ORDER))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What the service films: a moving pattern."""
+    return moving(tmp_path_factory.mktemp("luma") / "film.mp4", 1.0).read_bytes()
+
+
+@pytest.fixture
+def server(film: bytes) -> Iterator[Luma]:
+    """A service of this test's own."""
+    with luma(film) as running:
+        yield running
+
+
+def brief_of(prompt: str = "A boat sails out to sea", frames: int = 150) -> FootageBrief:
+    """A scene of five seconds."""
+    picture = PictureBrief(
+        CANVAS, 1, 3, "The sea", "The boat", prompt, "A boat sails out.", "en", "lagoon", seed=7, captions=True
+    )
+    return FootageBrief(picture, frames, ())
+
+
+@dataclass
+class Set:
+    """An engine, and everything around one scene."""
+
+    server: Luma
+    folder: Path
+    time: Time = field(default_factory=Time)
+    notes: Paper = field(default_factory=Paper)
+    shares: list[float] = field(default_factory=list)
+    key: str = KEY
+
+    def __post_init__(self) -> None:
+        self.engine = self.new()
+
+    def new(self) -> LumaFootage:
+        """Another engine, as after a restart."""
+        time = self.time
+        return LumaFootage(self.key, self.server.url, deadline=600, sleep=time.sleep, now=time.now)
+
+    def shoot(self, brief: FootageBrief | None = None) -> dict[str, Any]:
+        """Film the scene."""
+        return dict(self.engine.shoot(brief or brief_of(), self.out, self.notes, self.shares.append))
+
+    @property
+    def out(self) -> Path:
+        """The film."""
+        return self.folder / "film.mp4"
+
+    def error(self) -> ScenewrightError:
+        """What filming it says."""
+        with pytest.raises(ScenewrightError) as caught:
+            self.shoot()
+        assert KEY not in caught.value.sentence and self.key not in caught.value.sentence
+        assert not list(self.folder.glob("*.part"))
+        return caught.value
+
+
+@pytest.fixture
+def here(server: Luma, tmp_path: Path) -> Set:
+    """The engine, with nobody else in the folder."""
+    return Set(server, tmp_path)
+
+
+# ---- ordering, waiting, fetching
+
+
+def test_a_scene_is_ordered_once_looked_after_ever_less_often_and_fetched_s3_09(here: Set, film: bytes) -> None:
+    here.server.states = lambda _: ["queued"] * 3 + ["dreaming"] * 8 + ["completed"]
+    facts = here.shoot()
+
+    (made,) = here.server.made
+    assert here.out.read_bytes() == film
+    assert (facts["order"], facts["usd"], facts["model"]) == (made.id, PRICE, "ray-2")
+    asked = {"model": "ray-2", "aspect_ratio": "9:16", "resolution": "540p", "duration": "5s"}
+    assert made.request.items() >= asked.items()
+    assert made.request["prompt"].startswith("A boat sails out to sea. ")
+    waits, slices = [], 0.0
+    for slept in here.time.slept:  # a wait is told in slices of a second, the last one is what is left
+        slices += slept
+        if slept != 1.0:
+            waits.append(slices)
+            slices = 0.0
+    assert 2.0 < waits[0] < 4.0 and waits[0] < waits[2] < waits[4]
+    assert max(waits) <= 24.0 and len(set(waits)) == len(waits), "jitter"
+    assert here.shares == sorted(here.shares) and here.shares[0] >= 0 and here.shares[-1] < 1
+
+
+def test_a_long_scene_is_filmed_for_nine_seconds_s3_38(here: Set) -> None:
+    here.shoot(brief_of(frames=8 * FPS))
+
+    assert here.server.made[0].request["duration"] == "9s"
+    assert here.engine.price(brief_of(frames=8 * FPS)) == pytest.approx(PRICE * 9 / 5)
+
+
+def test_a_generation_that_stays_in_the_queue_is_given_up_and_no_other_is_ordered_for_a_while(here: Set) -> None:
+    here.server.states = lambda _: ["queued"]
+    error = here.error()
+
+    assert (error.code, error.retryable) == ("generation_late", False)
+    assert sum(here.time.slept) == pytest.approx(600, abs=1)
+    assert here.server.deleted == [here.server.made[0].id]
+    assert here.notes.order is None
+    assert (here.error().code, here.server.count("POST")) == ("generation_late", 1)
+    here.time.sleep(600)
+    here.server.states = lambda _: STATES
+    here.shoot()
+
+
+def test_a_failed_generation_is_ordered_anew_once_and_not_for_ever(here: Set) -> None:
+    here.server.states = lambda _: ["dreaming", "failed: The render node was lost."]
+    first, second = here.error(), here.error()
+
+    assert (first.code, first.retryable) == ("generation_failed", True)
+    assert (second.code, second.retryable) == ("generation_failed", False)
+    assert "The render node was lost" in second.sentence
+    assert len(here.server.made) == 2
+
+
+def test_what_its_rules_forbid_is_not_ordered_again(here: Set) -> None:
+    here.server.states = lambda _: ["failed: 400: Advanced moderation failed"]
+    assert (here.error().code, here.notes.order) == ("moderated", None)
+
+    here.server.tricks = [Trick("POST", 400, "Prompt not allowed because advanced moderation failed")]
+    error = here.error()
+    assert (error.code, error.retryable, here.notes.order) == ("moderated", False, None)
+    assert len(here.server.made) == 1
+
+
+def test_an_address_that_is_not_good_any_more_is_asked_for_anew(here: Set, film: bytes) -> None:
+    here.server.expired = 1
+    here.shoot()
+
+    assert here.out.read_bytes() == film
+    assert (here.server.count("POST"), here.server.count("FILM")) == (1, 2)
+
+
+def test_an_address_that_is_never_good_may_pass_and_costs_no_other_generation(here: Set) -> None:
+    here.server.expired = 5
+    error = here.error()
+
+    assert (error.retryable, here.server.count("FILM")) == (True, 2)
+    here.server.expired = 0
+    assert here.shoot()["order"] == here.server.made[0].id
+    assert len(here.server.made) == 1
+
+
+def test_a_film_that_breaks_off_is_fetched_again(here: Set, film: bytes) -> None:
+    here.server.tricks = [Trick("FILM", how=CUT)]
+    here.shoot()
+
+    assert here.out.read_bytes() == film
+    assert here.server.count("FILM") == 2
+
+
+@pytest.mark.parametrize("kind", ["POST", "GET"])
+def test_a_service_that_is_busy_is_left_alone_for_as_long_as_it_says(kind: str, here: Set) -> None:
+    here.server.tricks = [Trick(kind, 429, "Too many requests", {"retry-after": "17"})]
+    here.server.states = lambda _: ["completed"]
+    here.shoot()
+
+    assert sum(here.time.slept) >= 17
+    assert len(here.server.made) == 1
+
+
+def test_a_service_that_is_out_of_order_for_a_moment_is_asked_again(here: Set) -> None:
+    here.server.tricks = [Trick("GET", 503), Trick("GET", how=LOST), Trick("LIST", 500), Trick("GET", 500)]
+    here.shoot()
+
+    assert len(here.server.made) == 1
+
+
+def test_a_service_that_stays_out_of_order_may_pass_and_the_order_stands(here: Set) -> None:
+    here.server.tricks = [Trick("GET", 502) for _ in range(9)]
+    error = here.error()
+
+    assert isinstance(error, UnavailableError) and error.retryable
+    assert here.notes.order is not None and here.notes.order.id == here.server.made[0].id
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "code", "kind"),
+    [
+        (401, "Invalid API key", "luma_key_refused", MissingToolError),
+        (403, "Not authenticated", "luma_key_refused", MissingToolError),
+        (402, "Insufficient credits", "luma_no_credits", EngineError),
+        (400, "Insufficient credits", "luma_no_credits", EngineError),
+        (422, f"aspect_ratio: bad value, {KEY}", "luma_refused", EngineError),
+    ],
+)
+def test_a_refusal_is_final_and_says_what_to_do(status: int, said: str, code: str, kind: type, here: Set) -> None:
+    here.server.tricks = [Trick("POST", status, said)]
+    error = here.error()
+
+    assert (error.code, error.retryable, type(error)) == (code, False, kind)
+    assert here.notes.order is None
+
+
+def test_a_wrong_key_is_told_without_the_key(server: Luma, tmp_path: Path) -> None:
+    error = Set(server, tmp_path, key="luma-a-wrong-one").error()
+
+    assert (error.code, "LUMAAI_API_KEY" in error.sentence) == ("luma_key_refused", True)
+
+
+# ---- never twice
+
+
+def test_an_order_whose_reply_is_lost_is_found_and_not_placed_again(here: Set) -> None:
+    here.server.tricks = [Trick("POST", how=LOST)]
+    facts = here.shoot()
+
+    assert [m.id for m in here.server.made] == [facts["order"]]
+
+
+def test_an_order_that_was_surely_not_placed_is_placed_again(here: Set) -> None:
+    here.server.tricks = [Trick("POST", 500), Trick("POST", 503)]
+    here.shoot()
+
+    assert (len(here.server.made), here.server.count("LIST")) == (1, 4)
+
+
+def test_who_died_before_noting_the_id_finds_the_order_again(here: Set) -> None:
+    here.notes.torn = r'"id": "\w'
+    with pytest.raises(StoppedError):
+        here.shoot()
+    assert here.notes.order is not None and here.notes.order.id == ""
+
+    after = Set(here.server, here.folder, here.time, Paper(dict(here.notes.notes)))
+    assert after.shoot()["order"] == here.server.made[0].id
+    assert len(here.server.made) == 1
+
+
+def test_an_order_is_noted_before_it_is_placed(here: Set) -> None:
+    here.notes.torn = '"usd"'
+    with pytest.raises(StoppedError):
+        here.shoot()
+
+    assert here.server.log == []
+
+
+def test_a_restart_goes_on_with_the_generation_that_was_noted(here: Set) -> None:
+    here.server.released.clear()
+    here.engine.order(brief_of(), here.notes)
+    here.server.released.set()
+    here.engine = here.new()
+    facts = here.shoot()
+
+    assert [m.id for m in here.server.made] == [facts["order"]]
+
+
+def test_who_is_not_wanted_any_more_hears_it_within_a_second(here: Set) -> None:
+    here.server.states = lambda _: ["dreaming"]
+
+    def report(_: float) -> None:
+        if here.time.slept:
+            raise StoppedError("The video was cancelled.")
+
+    with pytest.raises(StoppedError):
+        here.engine.shoot(brief_of(), here.out, here.notes, report)
+    assert sum(here.time.slept) <= 1.0
+    here.engine.cancel(here.notes)
+    assert here.server.deleted == [here.server.made[0].id]
+
+
+def test_the_length_of_a_narration_is_no_reason_to_pay_again(here: Set) -> None:
+    assert here.engine.wants(brief_of(frames=90)) == here.engine.wants(brief_of(frames=400))
+    assert here.engine.wants(brief_of("A gull")) != here.engine.wants(brief_of("A boat"))
+
+
+def test_settings_are_checked_and_luma_is_offered_only_with_a_key() -> None:
+    offered = Settings.from_env({"SCENEWRIGHT_PICTURES": "cards,luma", "LUMAAI_API_KEY": KEY})
+    assert tuple(build_choices(offered).engines) == ("cards", "luma")
+    engines = build_engines(offered)
+    assert (tuple(engines.pictures), tuple(engines.footage)) == (("cards",), ("luma",))
+    assert KEY not in repr(offered)
+    assert Settings.from_env({"SCENEWRIGHT_PICTURES": "cards,luma"}).picture_names == ("cards",)
+    for wrong in (
+        {"SCENEWRIGHT_PICTURES": "luma,cards"},
+        {"SCENEWRIGHT_LUMA_DEADLINE_SECONDS": "1000"},
+        {"SCENEWRIGHT_LUMA_URL": "ftp://here"},
+        {"SCENEWRIGHT_LUMA_USD_PER_SECOND": "-1"},
+    ):
+        given = {"SCENEWRIGHT_PICTURES": "cards,luma", "LUMAAI_API_KEY": KEY, **wrong}
+        with pytest.raises(InvalidInputError) as caught:
+            Settings.from_env(given)
+        assert caught.value.field == next(iter(wrong))
+    with pytest.raises(InvalidInputError, match="SCENEWRIGHT_LUMA_MODEL"):
+        build_engines(replace(offered, luma_model="ray-9"))
+
+
+# ---- whole videos
+
+
+@dataclass(frozen=True)
+class Story:
+    """A video whose scenes Luma films, with a service of its own."""
+
+    made: Made
+    server: Luma
+    engines: Engines
+
+    def run(self) -> Made:
+        """Make it."""
+        self.made.run(self.engines)
+        return self.made
+
+
+def story_of(begin: Begin, server: Luma, texts: tuple[str, ...], settings: Settings = SETTINGS) -> Story:
+    """Planned and handed out; nobody has begun."""
+    time = Time()
+    engine = LumaFootage(KEY, server.url, sleep=time.sleep, now=time.now)
+    made = begin(*texts)
+    for scene in made.scenes:
+        made.parts.store.advance(scene, engine="luma")
+    told = replace(made, parts=replace(made.parts, settings=settings))
+    return Story(told, server, replace(engines_that()[0], footage={"luma": engine}))
+
+
+def shown(made: Made) -> dict[str, Any]:
+    """GET /videos/{id}, as its owner."""
+    call = Call("http", "", "GET", f"/videos/{made.id}", {}, "", "ada", "")
+    return answer(made.parts, build_choices(made.parts.settings), call).body
+
+
+def spent_on_footage(made: Made) -> dict[int, float]:
+    """Dollars by scene, as the receipt says."""
+    lines = receipt(made.parts, made.video, made.scenes)["lines"]
+    return {line["scene"]: line["usd"] for line in lines if line["stage"] == "footage" and line["usd"]}
+
+
+def fails_boats(request: dict[str, Any]) -> tuple[str, ...]:
+    """The service cannot film boats."""
+    return ("dreaming", "failed: No boats") if "boat" in request["prompt"].lower() else STATES
+
+
+@pytest.fixture(scope="module")
+def completed(begin: Begin, film: bytes) -> Iterator[Story]:
+    """Three scenes, of which the second fails at the vendor."""
+    with luma(film) as server:
+        server.states = fails_boats
+        story = story_of(begin, server, TEXTS[:3])
+        story.run()
+        yield story
+
+
+def test_a_scene_that_fails_at_the_vendor_becomes_a_title_card_and_the_film_is_completed(completed: Story) -> None:
+    video = completed.made.video
+
+    assert video.status is VideoStatus.COMPLETED, video.error_message
+    (said,) = json.loads(video.substitutions)
+    assert (said["scene"], said["what"], said["used"]) == (2, "picture", "a title card")
+    assert said["why"] == "Luma could not film this scene: No boats."
+
+
+def test_all_scenes_are_ordered_before_the_first_is_fetched_s3_40(completed: Story) -> None:
+    kinds = [kind for kind, _ in completed.server.log]
+
+    assert kinds[:3] == ["POST"] * 3
+    for scene, ordered in zip(completed.made.scenes, completed.server.made[:3], strict=True):
+        assert ordered.request["prompt"].startswith(scene.visual_prompt.rstrip(". "))
+
+
+def test_the_answer_names_the_generation_of_every_scene_that_has_one_s3_26(completed: Story) -> None:
+    body, ids = shown(completed.made), [made.id for made in completed.server.made]
+
+    assert [scene["generationId"] for scene in body["scenes"]] == [ids[0], "", ids[2]]
+    assert body["script"].startswith("# The sea")
+    for scene in body["scenes"]:
+        assert scene.keys() >= {"sceneNumber", "imageUrl", "videoUrl", "description", "engine"}
+        assert scene["imageUrl"] and scene["videoUrl"]
+
+
+def test_what_was_filmed_is_paid_once_and_what_failed_is_not(completed: Story) -> None:
+    video = completed.made.video
+
+    assert spent_on_footage(completed.made) == {1: PRICE, 3: PRICE}
+    assert video.cost_usd == pytest.approx(2 * PRICE)
+    assert [s.cost_usd for s in completed.made.scenes] == [PRICE, 0.0, PRICE]
+
+
+def test_progress_is_kept_as_scenes_finish_s3_10(completed: Story) -> None:
+    rendered = completed.made.events("scene_rendered")
+
+    assert [s.split(" ")[1] for s in rendered] == ["1", "2", "3"]
+    assert any("retrying the footage" in s for s in completed.made.events("retrying"))
+
+
+def test_another_narration_pays_for_no_new_film(begin: Begin, server: Luma) -> None:
+    made = story_of(begin, server, TEXTS[:1])
+    made.run()
+    before = made.made.video.cost_usd
+    control.edit(made.made.parts, made.made.video, 1, SceneEdit(narration="The sea is wide and deep and blue and old."))
+    made.run()
+
+    assert made.made.video.status is VideoStatus.COMPLETED, made.made.video.error_message
+    assert (len(server.made), made.made.video.cost_usd) == (1, before)
+
+
+def test_a_limit_sees_what_is_ordered_before_more_is_ordered(begin: Begin, server: Luma) -> None:
+    story = story_of(begin, server, TEXTS[:3], replace(SETTINGS, max_usd_per_video=2.5 * PRICE))
+    story.run()
+    video = story.made.video
+
+    assert (video.status, video.error_code) == (VideoStatus.FAILED, "cost_limit")
+    assert len(server.made) == 2
+    assert video.cost_usd == pytest.approx(2 * PRICE)
+    raised = replace(story.made, parts=replace(story.made.parts, settings=SETTINGS))
+    control.retry(raised.parts, raised.video, build_choices(SETTINGS))
+    raised.run(story.engines)
+    assert raised.video.status is VideoStatus.COMPLETED, raised.video.error_message
+    assert len(server.made) == 3
+    assert spent_on_footage(raised) == {1: PRICE, 2: PRICE, 3: PRICE}
+
+
+def test_cancelling_takes_back_what_is_ordered_and_not_fetched(begin: Begin, server: Luma) -> None:
+    server.released.clear()
+    story = story_of(begin, server, TEXTS[:2])
+    engine = LumaFootage(KEY, server.url)
+    job = threading.Thread(target=story.made.run, args=(replace(story.engines, footage={"luma": engine}),))
+    job.start()
+    wait_for(lambda: server.count("GET") > 0, "the wait for the service")
+    control.cancel(story.made.parts, story.made.video)
+    job.join(30)
+
+    assert not job.is_alive()
+    assert sorted(server.deleted) == sorted(made.id for made in server.made)
+    assert len(server.made) == 2
+    assert story.made.video.status is VideoStatus.CANCELLED
+
+
+def test_killing_the_renderer_while_it_waits_leads_to_no_second_generation(film: bytes, tmp_path: Path) -> None:
+    """A real render process, killed by SIGKILL, and another one that goes on."""
+    with luma(film) as server:
+        server.states = lambda _: ["completed"]
+        server.released.clear()
+        wanted = Settings(
+            pictures="cards,luma", luma_api_key=KEY, luma_url=server.url, workers=1, parallel_calls=1,
+            report_seconds=0.5, stale_seconds=4.0, beat_seconds=1.5, queued_due_seconds=5.0,
+        )  # fmt: skip
+        with stack.start(tmp_path / "data", settings=wanted) as running:
+            settings = running.settings
+            wait_for(lambda: renderer_ready(settings), "the render process")
+            ada, parts = anonymous(settings.endpoint, settings.project_id), build_parts(settings)
+            body = {"script": "\n\n".join(TEXTS[:2]) + " And so it goes on.", "resolution": 360, "engine": "luma"}
+            reply = ada.call("POST", "/videos", body)
+            assert reply.status == 202, reply.body
+            video_id = reply.body["videoId"]
+            wait_for(lambda: server.count("GET") > 0, "the wait for the service")
+            ordered = [made.id for made in server.made]
+            worker = psutil.Process(running.pids[stack.WORKER])
+            os.kill(worker.pid, signal.SIGKILL)
+            server.released.set()
+            with worker_started_again(settings, tmp_path / "worker.log"):
+                wait_for(lambda: parts.store.get_video(video_id).is_terminal, "the end of the video", 90)
+            video, scenes = parts.store.get_video(video_id), parts.store.scenes(video_id)
+    assert (video.status, video.error_message, video.substitutions) == (VideoStatus.COMPLETED, "", "")
+    assert video.attempt > 1
+    assert len(ordered) == 2 and [made.id for made in server.made] == ordered
+    assert video.cost_usd == pytest.approx(2 * PRICE)
+    assert [s.engine for s in scenes] == ["luma", "luma"]
