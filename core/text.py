@@ -113,9 +113,8 @@ def _paragraphs(text: str) -> list[Piece]:
         if not lines:
             continue
         first = lines[0].lstrip("#").strip()
-        is_heading = lines[0].startswith("#") or (
-            len(first) <= _HEADING_CHARS and len(lines) > 1 and first[-1:] not in f".!?…,;:؟{_END}"
-        )
+        short = len(first) <= _HEADING_CHARS and first[-1:] not in f".!?…,;:؟{_END}"
+        is_heading = lines[0].startswith("#") or (short and speakable(" ".join(lines[1:])))
         heading = first if is_heading else ""
         body = " ".join(lines[1:] if is_heading else lines)
         if heading and not speakable(body):
@@ -125,7 +124,7 @@ def _paragraphs(text: str) -> list[Piece]:
             continue
         heading, pending = heading or pending, ""
         pieces += [Piece(heading if i == 0 else "", part) for i, part in enumerate(_fit(body))]
-    return pieces
+    return pieces + [Piece("", part) for part in _fit(pending) if speakable(part)]
 
 
 def split(script: str) -> tuple[str, list[Piece]]:
