@@ -37,7 +37,7 @@ from core.ports import (
     Voice,
     Word,
 )
-from core.progress import Reporter
+from core.progress import Reporter, left_alone
 from core.scene_assets import shot_of
 from core.scene_inputs import SceneInputs, caption_text, file_name, inputs_of, span_of, voice_of
 from core.schema import FILMS, UPLOADS
@@ -95,7 +95,7 @@ def compose(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None:
         return
     if video.attempt != job.attempt or video.status is not VideoStatus.COMBINING:
         return
-    if not parts.store.claim("compose", job.attempt, video_id=video.id):
+    if not parts.store.claim("compose", job.attempt, video_id=video.id, by=job.call) or not left_alone(parts, video):
         return
     try:
         with (
@@ -332,13 +332,21 @@ def _fades(
 
 def _looks(made: Sequence[Asset]) -> tuple[Look, ...]:
     """What was seen when the segments were made; none at all if one was made before anybody looked."""
-    looks = [asset.facts["look"] for asset in made if asset.facts.get("look")]
+    looks = [asset.facts["look"] for asset in made if "overflow" in asset.facts.get("look", {})]
     return tuple(map(_look, looks)) if len(looks) == len(made) else ()
 
 
 def _look(facts: Mapping[str, Any]) -> Look:
     black, frozen = (tuple((float(a), float(b)) for a, b in facts[name]) for name in ("black", "frozen"))
-    return Look(int(facts["frames"]), str(facts["packets"]), black, frozen, tuple(facts["complaints"]))
+    return Look(
+        frames=int(facts["frames"]),
+        packets=str(facts["packets"]),
+        parameters=str(facts["parameters"]),
+        overflow=tuple(facts["overflow"]),
+        black=black,
+        frozen=frozen,
+        complaints=tuple(facts["complaints"]),
+    )
 
 
 def _within(reporter: Reporter, low: float, high: float) -> Callable[[float], None]:

@@ -214,6 +214,8 @@ class Look:
 
     frames: int
     packets: str = ""  # hash of the encoded frames: the film must hold the very same
+    parameters: str = ""  # what the decoder was told: if the film tells it the same, it sees the same
+    overflow: tuple[str, ...] = ()  # captions that run out of their band
     black: tuple[tuple[float, float], ...] = ()
     frozen: tuple[tuple[float, float], ...] = ()
     complaints: tuple[str, ...] = ()  # of the decoder
@@ -229,7 +231,7 @@ class FilmBrief:
     frames: int  # of the whole film
     title: str
     language: str
-    captions: tuple[str, ...] = ()  # the ASS text of each captioned clip, to be checked for overflow
+    captions: tuple[str, ...] = ()  # the ASS text of each captioned clip, checked for overflow if nobody has looked
     poster: Path | None = None  # picture for the thumbnail, None: a frame of the film
     max_bytes: int = 0  # 0: no limit
     looks: tuple[Look, ...] = ()  # at the segments, when every one was looked at; empty: the whole film is decoded
@@ -280,8 +282,8 @@ class FilmEngine(Protocol):
         """Write a JPEG for lists and players."""
         ...
 
-    def look(self, segment: Path, canvas: Canvas) -> Look:
-        """Decode the picture of a segment that was just made. Raises EngineError when it cannot be."""
+    def look(self, segment: Path, canvas: Canvas, captions: str | None = None) -> Look:
+        """Decode the picture of a segment that was just made, with its ASS text. Raises EngineError."""
         ...
 
     def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
@@ -372,8 +374,11 @@ class Store(Protocol):
         """Like advance, and gives the row the permissions of its owner: for rows made by hand."""
         ...
 
-    def claim(self, *parts: str | int, video_id: str) -> bool:
-        """Whether this process won the race for (kind, video, attempt, ...): one winner, for ever."""
+    def claim(self, *parts: str | int, video_id: str, by: str = "") -> bool:
+        """Whether this process won the race for (kind, video, attempt, ...): one winner, for ever.
+
+        `by`: who asks; under the name that has won once it may be won again. Empty: whoever asks is somebody else.
+        """
         ...
 
     def asset(self, asset_id: str) -> Asset | None:
@@ -501,6 +506,7 @@ class Job:
     video_id: str
     attempt: int
     scenes: tuple[int, ...] = ()  # numbers; empty for compose
+    call: str = ""  # id of the call, where a renderer may deliver it twice; known to who does it, never sent
 
 
 class Dispatcher(Protocol):

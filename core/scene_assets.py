@@ -302,7 +302,7 @@ class SceneAssets:
             reporter.tell(begin + (1 - begin) * share)
 
         facts = self._by_engine("clip", lambda: engine.film(shot, span, text, path, report))
-        look = self._by_engine("clip", lambda: self._engines.film.look(path, shot.brief.canvas))
+        look = self._by_engine("clip", lambda: self._engines.film.look(path, shot.brief.canvas, text))
         seen = {"look": asdict(look), "frames": len(span)}
         asset = self._keep("clip", key, path, {**facts, **seen, **took(engine.id, begun)})
         path.unlink()  # a long video must not fill the scratch folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.documents import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from core.documents import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Canvas
 from core.media import mix
 from core.media.caption_boxes import Box
 from core.media.probe import Decoded, Streams, Stretch
@@ -22,8 +22,8 @@ def unreadable(sentence: str) -> Finding:
     return Finding("streams", False, sentence)
 
 
-def findings(brief: FilmBrief, film: Path, header: Streams, seen: Decoded, boxes: Sequence[Box]) -> list[Finding]:
-    """Every check, in a fixed order."""
+def findings(brief: FilmBrief, film: Path, header: Streams, seen: Decoded, over: Sequence[str]) -> list[Finding]:
+    """Every check, in a fixed order; `over`: the captions that run out of their band."""
     return [
         _streams(brief, film, header, seen),
         _duration(brief, seen),
@@ -35,7 +35,7 @@ def findings(brief: FilmBrief, film: Path, header: Streams, seen: Decoded, boxes
         _stretches("silence", "nothing can be heard", unmeant(seen.silent, brief.quiet), SILENT_SECONDS),
         _clipping(seen),
         _loudness(seen),
-        _captions(brief, boxes),
+        _captions(brief, over),
         _size(brief, film),
     ]
 
@@ -126,19 +126,23 @@ def _loudness(seen: Decoded) -> Finding:
     )
 
 
-def _captions(brief: FilmBrief, boxes: Sequence[Box]) -> Finding:
-    top, bottom = brief.canvas.caption_band
-    margin = round(brief.canvas.width * _SIDE_MARGIN)
-    over = [
-        box
+def overflow(boxes: Sequence[Box], canvas: Canvas) -> tuple[str, ...]:
+    """The texts of captions that run out of their band or come too near to an edge."""
+    top, bottom = canvas.caption_band
+    margin = round(canvas.width * _SIDE_MARGIN)
+    return tuple(
+        box.text
         for box in boxes
-        if box.top < top or box.bottom >= bottom or box.left < margin or box.right >= brief.canvas.width - margin
-    ]
-    shown = f" ({over[0].text[:60]!r})" if over else ""
+        if box.top < top or box.bottom >= bottom or box.left < margin or box.right >= canvas.width - margin
+    )
+
+
+def _captions(brief: FilmBrief, over: Sequence[str]) -> Finding:
+    shown = f" ({over[0][:60]!r})" if over else ""
     return _finding(
         "captions",
         not over,
-        "Every caption stands in its band." if boxes else "There are no captions to check.",
+        "Every caption stands in its band." if brief.captions else "There are no captions to check.",
         f"{len(over)} captions run out of their band{shown}.",
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import ffmpeg
 
 from core.documents import FPS, Canvas
-from core.engines.film_checks import BLACK_SECONDS, FROZEN_SECONDS, SILENT_SECONDS, findings, unreadable
+from core.engines.film_checks import BLACK_SECONDS, FROZEN_SECONDS, SILENT_SECONDS, findings, overflow, unreadable
 from core.engines.film_sound import hash_of, mix_sound
 from core.errors import EngineError
 from core.media import mix, probe
@@ -98,35 +98,43 @@ class FfmpegFilm:
     def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
         """Check all a viewer would notice; one finding per check, good or bad.
 
-        When every segment was looked at as it was made, nothing is decoded again: pictures and sound were copied. The
-        film's packets and the first picture of each segment are still read. Else all is decoded once.
+        When every segment was looked at as it was made, nothing is decoded again: pictures and sound were copied, and
+        the film's packets must be those that were decoded then. Else all is decoded once.
         """
         header = probe.streams(film)
         if header.video is None or header.audio is None:
             return [unreadable("The film lacks its picture or its sound.")]
-        with ThreadPoolExecutor(1) as pool:
-            drawn = pool.submit(caption_boxes, brief.captions, brief.canvas)
-            try:
-                seen = _skimmed(brief, film) if brief.looks else _decoded(brief, film, report)
-            except EngineError as error:
-                if error.retryable:  # it says nothing of the film
-                    raise
-                return [unreadable(f"The film cannot be played to its end: {error.sentence}")]
-            boxes = drawn.result()
+        try:
+            if brief.looks:
+                seen, over = _skimmed(brief, film), tuple(text for look in brief.looks for text in look.overflow)
+            else:
+                seen, over = _decoded(brief, film, report), _overflow(brief.captions, brief.canvas)
+        except EngineError as error:
+            if error.retryable:  # it says nothing of the film
+                raise
+            return [unreadable(f"The film cannot be played to its end: {error.sentence}")]
         report(1.0)
-        return findings(brief, film, header, seen, boxes)
+        return findings(brief, film, header, seen, over)
 
-    def look(self, segment: Path, canvas: Canvas) -> Look:
-        """Decode the pictures of a segment. Raises EngineError."""
-        seen = probe.pictures(
-            segment,
-            rate=FPS,
-            picture_share=_picture_share(canvas),
-            black_seconds=_GLIMPSE,
-            frozen_seconds=_GLIMPSE,
-        )
+    def look(self, segment: Path, canvas: Canvas, captions: str | None = None) -> Look:
+        """Decode the pictures of a segment, and draw its captions alone. Raises EngineError."""
+        with ThreadPoolExecutor(1) as pool:
+            drawing = pool.submit(_overflow, (captions,) if captions else (), canvas)
+            seen = probe.pictures(
+                segment,
+                rate=FPS,
+                picture_share=_picture_share(canvas),
+                black_seconds=_GLIMPSE,
+                frozen_seconds=_GLIMPSE,
+            )
+            over = drawing.result()
         black, frozen = (tuple((s.start, s.end) for s in found) for found in (seen.black, seen.frozen))
-        return Look(seen.frames, hash_of(probe.packets(segment)[0]), black, frozen, seen.complaints)
+        packets = probe.packets(segment)
+        return Look(seen.frames, hash_of(packets.pictures), packets.parameters, over, black, frozen, seen.complaints)
+
+
+def _overflow(captions: Sequence[str], canvas: Canvas) -> tuple[str, ...]:
+    return overflow(caption_boxes(captions, canvas), canvas)
 
 
 def _copy(brief: FilmBrief, out: Path) -> None:
@@ -177,21 +185,23 @@ def _decoded(brief: FilmBrief, film: Path, report: Report) -> probe.Decoded:
 
 def _skimmed(brief: FilmBrief, film: Path) -> probe.Decoded:
     """What decoding the whole film would show, out of what was seen and heard before and what it alone can tell."""
-    read, sound = probe.skim(film, rate=FPS, ticks=TIMESCALE), brief.sound
+    read, sound = probe.packets(film), brief.sound
+    # a decoder that is told the same and gets the same sees the same; else it must show that it sees anything
+    same = all(look.parameters == read.parameters != "" for look in brief.looks)
     said = [complaint for look in brief.looks for complaint in look.complaints]
     return probe.Decoded(
         frames=len(read.pictures),
-        irregular=read.irregular,
+        irregular=read.irregular(rate=FPS, ticks=TIMESCALE),
         samples=sound.samples,
         loudness=probe.Loudness(sound.loudness, sound.true_peak),
         black=in_film(brief.looks, [look.black for look in brief.looks]),
         frozen=in_film(brief.looks, [look.frozen for look in brief.looks]),
         silent=tuple(probe.Stretch(start, end) for start, end in sound.silent),
-        complaints=(*said, *sound.complaints, *_changed(brief, read), *read.complaints),
+        complaints=(*said, *sound.complaints, *_changed(brief, read), *(() if same else probe.key_frames(film))),
     )
 
 
-def _changed(brief: FilmBrief, read: probe.Skimmed) -> list[str]:
+def _changed(brief: FilmBrief, read: probe.Packets) -> list[str]:
     """A complaint for each segment, and for the sound, that is not in the film as it was looked at or listened to."""
     starts = itertools.accumulate((look.frames for look in brief.looks), initial=0)
     wrong = [

@@ -44,7 +44,7 @@ def mix_sound(brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
                 break
             gain += off
             limit -= over + 0.2 if over > 0 else 0.0
-        packets = hash_of(probe.packets(part)[1])
+        packets = hash_of(probe.packets(part).sounds)
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,13 +149,17 @@ class Packet:
 
 
 @dataclass(frozen=True, slots=True)
-class Skimmed:
-    """What a film shows without its being decoded, but for the first picture of each segment."""
+class Packets:
+    """Everything that is encoded in a file, without its being decoded."""
 
     pictures: tuple[Packet, ...]
     sounds: tuple[Packet, ...]
-    irregular: int  # frames that do not stand where a constant rate puts them
-    complaints: tuple[str, ...]
+    parameters: str  # size and check sum of what the decoder of the pictures must be told first
+
+    def irregular(self, *, rate: int, ticks: int) -> int:
+        """How many pictures do not stand where `rate` frames per second puts them; `ticks` of the track per second."""
+        times = sorted(packet.at for packet in self.pictures)
+        return sum(at - times[0] != number * ticks // rate for number, at in enumerate(times))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,37 +182,29 @@ def pictures(path: Path, *, rate: int, picture_share: float, black_seconds: floa
     return Pictures(count, black, frozen, _complaints(log))
 
 
-def packets(path: Path) -> tuple[tuple[Packet, ...], tuple[Packet, ...]]:
+def packets(path: Path) -> Packets:
     """The encoded frames of a file's H.264 pictures and of its sound. Raises EngineError when it cannot be read.
 
-    The decoder's parameters (units 7 and 8 of ITU-T H.264) are left out: joining puts them before key frames.
+    The decoder's parameters (units 7 and 8 of ITU-T H.264) are told apart: joining puts them before key frames.
     """
     bare = ["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", "filter_units=remove_types=7-8"]
-    lines = run(["-i", str(path), *bare, "-f", "framecrc", "-"]).stdout.decode().splitlines()
-    kinds = dict(re.findall(r"^#media_type (\d): (\w+)", "\n".join(lines[:40]), re.M))
+    text = run(["-i", str(path), *bare, "-f", "framecrc", "-"]).stdout.decode()
+    kinds = dict(re.findall(r"^#media_type (\d): (\w+)", text, re.M))
+    parameters = dict(re.findall(r"^#extradata (\d): +(.+)$", text, re.M))
     found: dict[str, list[Packet]] = {"video": [], "audio": []}
-    for line in lines:
+    for line in text.splitlines():
         if line[:1] not in ("", "#"):
             # stream, decoded at, shown at, lasts, bytes, check sum, side data
             f = [field.strip() for field in line.split(",")]
             found[kinds[f[0]]].append(Packet(int(f[2]), f"{f[4]} {f[5]}"))
-    return tuple(found["video"]), tuple(found["audio"])
+    video = next((number for number, kind in kinds.items() if kind == "video"), "")
+    return Packets(tuple(found["video"]), tuple(found["audio"]), parameters.get(video, ""))
 
 
-def skim(path: Path, *, rate: int, ticks: int) -> Skimmed:
-    """Read a film's packets and decode only the key frames of its pictures.
-
-    rate: frames per second it should have, everywhere. ticks: of its video track, per second.
-    """
+def key_frames(path: Path) -> tuple[str, ...]:
+    """Decode only the key frames of a file's pictures; what the decoder complained of. Raises EngineError."""
     source = ffmpeg.input(str(path), threads=2, skip_frame="nokey")
-    args = source.video.output("-", f="null", fps_mode="passthrough").get_args()
-    with ThreadPoolExecutor(1) as pool:
-        decoding = pool.submit(run, args)
-        pictures, sounds = packets(path)
-        log = decoding.result().log
-    times = sorted(packet.at for packet in pictures)
-    irregular = sum(at - times[0] != number * ticks // rate for number, at in enumerate(times))
-    return Skimmed(pictures, sounds, irregular, _complaints(log))
+    return _complaints(run(source.video.output("-", f="null", fps_mode="passthrough").get_args()).log)
 
 
 def listen(path: Path, *, sample_rate: int, silent_seconds: float) -> Listened:

@@ -123,7 +123,14 @@ def with_sound(made: Made, folder: Path, **changes: Any) -> tuple[FilmBrief, Pat
 
 def looked(brief: FilmBrief) -> FilmBrief:
     """The same film, every segment of which was looked at when it was made."""
-    return replace(brief, looks=tuple(ENGINE.look(segment, CANVAS) for segment in brief.segments))
+    texts = iter(brief.captions)
+    return replace(
+        brief,
+        looks=tuple(
+            ENGINE.look(segment, CANVAS, next(texts, None) if segment.name.startswith("clip") else None)
+            for segment in brief.segments
+        ),
+    )
 
 
 # ---- the join
@@ -437,6 +444,14 @@ def test_a_picture_that_stands_still_over_two_segments_fails(made: Made, tmp_pat
     assert "At 0.0-3.3 s" in failed(brief, tmp_path / "film.mp4")["frozen"]
 
 
+def test_a_film_whose_decoder_is_told_something_new_is_decoded_in_places(made: Made) -> None:
+    brief = looked(made.brief)
+    other = replace(brief, looks=tuple(replace(look, parameters="others") for look in brief.looks))
+    assert ENGINE.inspect(other, made.film, lambda share: None) == ENGINE.inspect(brief, made.film, lambda share: None)
+    broken = changed(made, made.film.with_name("other.mp4"), "-c:a", "copy", "-c:v", "libx264", "-bf", "0")
+    assert "streams" in failed(other, broken)
+
+
 def test_dead_air_fails(made: Made, tmp_path: Path) -> None:
     late = replace(made.sound.sounds[1], start=made.sound.sounds[1].start + 40)
     brief, film = with_sound(made, tmp_path, sounds=(made.sound.sounds[0], late))
@@ -455,7 +470,9 @@ def test_captions_that_run_out_of_their_band_fail(made: Made) -> None:
     for change in (("\\pos(180,", "\\pos(20,"), ("\\fscx100\\fscy100", "\\fscx300\\fscy300"), (",550.5)", ",100)")):
         text = made.brief.captions[0].replace(*change)
         assert text != made.brief.captions[0]
-        assert "captions" in failed(replace(made.brief, captions=(text,)), made.film)
+        brief = replace(made.brief, captions=(text,))
+        assert "captions" in failed(brief, made.film)
+        assert failed(looked(brief), made.film) == failed(brief, made.film)
 
 
 def test_a_film_over_the_size_limit_fails(made: Made) -> None:

@@ -113,7 +113,7 @@ class Films(_Maker):
         """Write a beginning."""
         out.write_text(film.read_text()[:20])
 
-    def look(self, segment: Path, canvas: Canvas) -> Look:
+    def look(self, segment: Path, canvas: Canvas, captions: str | None = None) -> Look:
         """There is nothing wrong with it."""
         return Look(len(segment.read_text()))
 
