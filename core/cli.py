@@ -86,6 +86,7 @@ Out = Annotated[
 def make(
     topic: Annotated[str, typer.Argument(help="What the film is about; alone it needs a language model.")] = "",
     script: Annotated[str | None, typer.Option("--script", "-s", help="Text file to be told; - for stdin.")] = None,
+    scenes: Annotated[Path | None, typer.Option(help="JSON file with the scenes one by one.")] = None,
     language: Annotated[str | None, typer.Option(help="Such as en, de, pt-BR.")] = None,
     aspect: Annotated[str | None, typer.Option(help="9:16, 16:9 or 1:1.")] = None,
     resolution: Annotated[int | None, typer.Option(help="Short side in px: 360, 480, 720 or 1080.")] = None,
@@ -98,6 +99,7 @@ def make(
     music: Annotated[Path | None, typer.Option(help="Sound file to play under the voice.")] = None,
     title: Annotated[str | None, typer.Option(help="Title of the film.")] = None,
     target_seconds: Annotated[int | None, typer.Option(help="Wished length of the film.")] = None,
+    audience: Annotated[str | None, typer.Option(help="For whom a topic is told, such as 'children of ten'.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="Most it may cost, USD.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same pictures.")] = None,
     out_file: Out = None,
@@ -106,6 +108,7 @@ def make(
 ) -> None:
     """Make a video from a script or a topic. The last line on standard output is the path of the mp4."""
     from core import cli_make as making
+    from core.cli_scenes import read_scenes
 
     options = {"language": language, "aspect": aspect, "resolution": resolution, "voice": voice, "speed": speed}
     options |= {
@@ -116,14 +119,15 @@ def make(
         "title": title,
         "seed": seed,
     }
-    options |= {"target_seconds": target_seconds, "max_cost_usd": max_cost}
+    options |= {"target_seconds": target_seconds, "audience": audience, "max_cost_usd": max_cost}
     text = making.read_script(script) if script else None
-    wish = making.Wish(topic, text, music, out_file, {k: v for k, v in options.items() if v is not None})
+    given = {k: v for k, v in options.items() if v is not None}
+    wish = making.Wish(topic, text, music, out_file, given, read_scenes(scenes) if scenes else None)
     making.check_wish(wish, Settings.from_env())
     with connected(data, start=True) as connection:
         session = connection.session()
         errors.print("Creating the video...")
-        video_id = making.create(connection, session, wish)
+        video_id = making.create(session, wish)
         errors.print(f"Video created: {video_id}", markup=False)
         with _resumable(video_id, data):
             video = making.watch(connection, session, video_id, view.view_for(errors, out, as_json))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -55,13 +56,30 @@ def edit(
     visual_prompt: Annotated[str | None, typer.Option(help="What is to be seen.")] = None,
     title: Annotated[str | None, typer.Option(help="Title on screen.")] = None,
     engine: Annotated[str | None, typer.Option(help="Maker of the picture.")] = None,
+    picture: Annotated[str | None, typer.Option(help="Your own picture, a file; an empty name: no more.")] = None,
+    clip: Annotated[str | None, typer.Option(help="Your own film, a file.")] = None,
+    audio: Annotated[str | None, typer.Option(help="Your own recording, a file.")] = None,
+    code: Annotated[Path | None, typer.Option(help="The scene's own program, a file.")] = None,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
     """Change one scene; only that scene is made anew, and the film joined again."""
+    from core.cli_make import read_script
+    from core.cli_scenes import check_file, send
+
     wanted = {"narration": narration, "visual_prompt": visual_prompt, "title": title, "engine": engine}
     body = {name: value for name, value in wanted.items() if value is not None}
-    _say(_ask(data, "PATCH", video_id, f"/scenes/{scene}", body), as_json)
+    files = {"picture": picture, "clip": clip, "audio": audio}
+    paths = {kind: check_file(Path(name), kind, kind) for kind, name in files.items() if name}
+    body |= {f"{kind}_file_id": "" for kind, name in files.items() if name == ""}
+    if code:
+        body["code"] = read_script(str(code))
+    with connected(data) as connection:
+        client = connection.caller()
+        owner = connection.store().get_video(video_id).owner_id if paths else ""
+        body |= {f"{kind}_file_id": send(client, path, owner, "material") for kind, path in paths.items()}
+        answer = execute(client, "PATCH", f"/videos/{quote(video_id, safe='')}/scenes/{scene}", body)
+    _say(answer, as_json)
 
 
 def delete(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import requests
 
 from core import stack as local
-from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.retries import with_retries
 from core.cli_connect import Connection
+from core.cli_scenes import ScenesFile, send
 from core.cli_view import View, free_path, slug
 from core.documents import Video
 from core.errors import InvalidInputError, UnavailableError
-from core.identity import digest, file_sha256
+from core.identity import file_sha256
 from core.request import validate
 from core.schema import UPLOADS, bucket
 from core.settings import Settings
@@ -40,10 +40,12 @@ class Wish:
     music: Path | None = None
     out: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    scenes: ScenesFile | None = None
 
-    def body(self) -> dict[str, Any]:
-        """The body of POST /videos."""
-        given = {"topic": self.topic or None, "script": self.script, **self.options}
+    def body(self, id_of: Callable[[Path], str] = lambda path: file_sha256(path)[:36]) -> dict[str, Any]:
+        """The body of POST /videos; `id_of` gives the id of a file that a scene brings."""
+        scenes = self.scenes.body(id_of) if self.scenes else None
+        given = {"topic": self.topic or None, "script": self.script, "scenes": scenes, **self.options}
         return {name: value for name, value in given.items() if value is not None}
 
 
@@ -122,7 +124,7 @@ def check_wish(wish: Wish, settings: Settings) -> None:
 def _check_music(path: Path) -> None:
     from core.media.mix import check_music
 
-    limit, kinds = bucket(UPLOADS)["maximumFileSize"], bucket(UPLOADS)["allowedFileExtensions"]
+    limit, kinds = bucket(UPLOADS)["maximumFileSize"], ("mp3", "wav", "m4a", "ogg", "flac")
     try:
         with path.open("rb") as file:
             file.read(1)
@@ -142,21 +144,15 @@ def _check_music(path: Path) -> None:
 # ---- with a server
 
 
-def create(connection: Connection, session: Session, wish: Wish) -> str:
-    """Bring the music there and record the video; returns its id."""
-    body = wish.body()
+def create(session: Session, wish: Wish) -> str:
+    """Bring the music and the files of the scenes there and record the video; returns its id."""
+    client, user = session.client(), session.user_id
+    body = wish.body(lambda path: send(client, path, user, "material"))
     if wish.music:
-        body["music_file_id"] = _upload(connection, session, wish.music)
+        body["music_file_id"] = send(client, wish.music, user, "music")
     key = {"Idempotency-Key": secrets.token_hex(16)}  # an answer that got lost makes no second video
-    answer = execute(session.client(), "POST", "/videos", body, key)
+    answer = execute(client, "POST", "/videos", body, key)
     return str(answer["videoId"])
-
-
-def _upload(connection: Connection, session: Session, music: Path) -> str:
-    """The same music is sent once per user."""
-    file_id = digest("music", session.user_id, file_sha256(music))[:36]
-    files = AppwriteFiles(session.client(), connection.settings.public_endpoint)
-    return files.upload(UPLOADS, file_id, music, session.user_id).file_id
 
 
 def watch(connection: Connection, session: Session, video_id: str, view: View) -> Video:

@@ -19,7 +19,7 @@ _HEAD_BYTES = 64
 _TITLE_CHARS = 40
 _SOUND_MARKS = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9", b"OggS", b"fLaC")
 _EBML = b"\x1a\x45\xdf\xa3"  # WebM
-_TAKES = {
+TAKES = {
     "picture": "JPEG, PNG or WebP",
     "clip": "MP4, WebM or MOV",
     "audio": "MP3, WAV, M4A, OGG or FLAC",
@@ -42,6 +42,11 @@ def is_film(head: bytes) -> bool:
 
 
 _IS = {"picture": is_picture, "clip": is_film, "audio": is_sound}
+
+
+def looks_like(kind: str, head: bytes) -> bool:
+    """Whether a file that begins so may be brought as a picture, clip or audio."""
+    return _IS[kind](head)
 
 
 def own_file(parts: Parts, file_id: str, owner_id: str) -> StoredFile | None:
@@ -85,9 +90,9 @@ def _check(parts: Parts, kind: str, file_id: str, owner_id: str, field: str, num
             code="picture_too_big",
             field=field,
         )
-    if not _IS[kind](parts.files.head(UPLOADS, file_id, _HEAD_BYTES)):
+    if not looks_like(kind, parts.files.head(UPLOADS, file_id, _HEAD_BYTES)):
         raise InvalidInputError(
-            f"{file.name}, {of_scene}, cannot be used: it must be {_TAKES[kind]}.", code=f"bad_{kind}", field=field
+            f"{file.name}, {of_scene}, cannot be used: it must be {TAKES[kind]}.", code=f"bad_{kind}", field=field
         )
     return Upload(file_id, file.mark)
 

@@ -115,15 +115,11 @@ def _engine(parts: Parts, options: Options) -> str:
     return parts.settings.picture_names[0] if options.engine == AUTO else options.engine
 
 
-def _named(wished: str, engine: str) -> str:
-    return engine if wished in ("", AUTO) else wished
-
-
 def _scenes(request: VideoRequest, engine: str) -> list[Scene]:
     """The scenes it will have, as far as can be told before it is planned."""
     given = wishes_of(request.plan)
     if given:
-        return [Scene(id="", narration=w.narration, engine=_named(w.engine, engine)) for w in given]
+        return [Scene(id="", narration=w.narration, engine=w.maker(engine)) for w in given]
     _, pieces = split(request.script)
     if pieces:
         return [Scene(id="", narration=piece.narration, engine=engine) for piece in pieces]

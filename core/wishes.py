@@ -37,6 +37,15 @@ class SceneWish:
         """Kind -> id of the upload, those that were brought."""
         return {kind: value for kind in KINDS if (value := getattr(self, f"{kind}_file_id"))}
 
+    def maker(self, usual: str) -> str:
+        """Who makes what is to be seen; `usual`: where the scene does not say."""
+        for kind in ("clip", "picture"):
+            if kind in self.files:
+                return f"own-{kind}"
+        if self.code:
+            return PROGRAMS
+        return usual if self.engine in ("", AUTO) else self.engine
+
 
 @dataclass(frozen=True, slots=True)
 class SceneEdit:

@@ -212,3 +212,18 @@ def test_files_are_known_by_how_they_begin(head: bytes, kinds: set[str]) -> None
     known = {"picture": is_picture, "film": is_film, "sound": is_sound}
 
     assert {kind for kind, knows in known.items() if knows(head)} == kinds
+
+
+@pytest.mark.parametrize(
+    ("scene", "maker"),
+    [
+        ({}, "sdxl"),
+        ({"engine": AUTO}, "sdxl"),
+        ({"engine": "cards"}, "cards"),
+        ({"code": "pass"}, "manim"),
+        ({"engine": "manim", "picture_file_id": "p"}, "own-picture"),
+        ({"engine": "cards", "clip_file_id": "c"}, "own-clip"),
+    ],
+)
+def test_who_makes_what_is_to_be_seen_is_known_before_a_scene_is_planned(scene: dict[str, str], maker: str) -> None:
+    assert SceneWish(**scene).maker("sdxl") == maker
