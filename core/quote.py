@@ -10,8 +10,9 @@ from typing import Any
 from core import times
 from core.costs import lines_of
 from core.deadlines import asked_at
-from core.documents import AUTO, Asset, Options, Scene, Video
+from core.documents import AUTO, FPS, Asset, Options, Scene, Video
 from core.errors import InvalidInputError
+from core.orders import resolution_of, seconds_of, usd_of
 from core.ports import Parts
 from core.prices import AS_OF, Machine, dollars
 from core.request import VideoRequest
@@ -36,13 +37,15 @@ class Quote:
     render_seconds: float
     compose: Machine
     compose_seconds: float
+    ordered: float  # dollars for scenes that a service films
     spread: float  # so many times more or less it may be
     videos: int  # from which that is learnt
 
     @property
     def usd(self) -> float:
         """Dollars, as expected."""
-        return self.render_seconds * self.render.usd_per_second + self.compose_seconds * self.compose.usd_per_second
+        used = ((self.render, self.render_seconds), (self.compose, self.compose_seconds))
+        return sum(seconds * machine.usd_per_second for machine, seconds in used) + self.ordered
 
     def body(self) -> dict[str, Any]:
         """As the function answers it."""
@@ -56,6 +59,7 @@ class Quote:
             "coreSeconds": round(sum(s * m.cores for m, s in used), 1),
             "gibSeconds": round(sum(s * m.gib for m, s in used), 1),
             "usd": round(self.usd, 6),
+            "orderedUsd": round(self.ordered, 6),
             "usdLow": round(self.usd / self.spread, 6),
             "usdHigh": round(self.usd * self.spread, 6),
             "machines": {"render": self.render.name, "compose": self.compose.name},
@@ -86,6 +90,7 @@ def quote(parts: Parts, request: VideoRequest) -> Quote:
         render_seconds=start * calls + making,
         compose=parts.settings.machine_of("compose"),
         compose_seconds=start + join,
+        ordered=sum(_order_usd(parts, options, scene, pace) for scene in scenes),
         spread=_SURE + (_UNSURE - _SURE) / (1 + videos),
         videos=videos,
     )
@@ -98,7 +103,7 @@ def check_price(parts: Parts, request: VideoRequest) -> None:
         InvalidInputError: field max_cost_usd, code over_max_cost.
     """
     limit = request.options.max_cost_usd
-    if not limit or not any(parts.settings.machine_of(kind).usd_per_second for kind in ("render", "compose")):
+    if not limit:
         return
     expected = quote(parts, request)
     if expected.usd > limit:
@@ -109,6 +114,14 @@ def check_price(parts: Parts, request: VideoRequest) -> None:
             code="over_max_cost",
             field="max_cost_usd",
         )
+
+
+def _order_usd(parts: Parts, options: Options, scene: Scene, pace: Pace) -> float:
+    """Dollars that a service is expected to take for filming a scene; 0: none does."""
+    if scene.engine != "luma":
+        return 0.0
+    seconds, settings = seconds_of(round(pace.narration(scene) * FPS)), parts.settings
+    return usd_of(settings.luma_model, resolution_of(options.canvas), seconds, settings.luma_usd_per_second)
 
 
 def _engine(parts: Parts, options: Options) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from core.documents import Options
 from core.errors import InvalidInputError
+from core.orders import usd_of
 from core.ports import Parts
 from core.quote import check_price, quote
 from core.request import VideoRequest
@@ -95,3 +96,17 @@ def test_a_request_is_refused_only_when_it_is_expected_to_cost_more_than_it_may(
     with pytest.raises(InvalidInputError) as raised:
         check_price(parts(), request(max_cost_usd=expected * 0.99))
     assert (raised.value.code, raised.value.field) == ("over_max_cost", "max_cost_usd")
+
+
+def test_what_a_service_films_is_quoted_with_its_price() -> None:
+    """5 s of 540p at 24 frames a second are 62 208 000 pixels, at $0.0064 a million."""
+    free = {"render_machine": "", "compose_machine": "", "pictures": "cards,luma", "luma_api_key": "k"}
+    found = quote(parts(**free), request(engine="luma"))
+
+    assert usd_of("ray-2", "540p", 5) == pytest.approx(0.398131)
+    assert found.usd == pytest.approx(2 * 0.398131)
+    assert found.body()["orderedUsd"] == pytest.approx(0.796262)
+    assert quote(parts(**free, luma_usd_per_second=0.2), request(engine="luma")).usd == pytest.approx(2 * 5 * 0.2)
+    assert quote(parts(**free), request(engine="cards")).usd == 0
+    with pytest.raises(InvalidInputError, match="max_cost_usd"):
+        check_price(parts(**free), request(engine="luma", max_cost_usd=0.5))
