@@ -13,15 +13,18 @@ import pytest
 
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
+from core.create import create_video
 from core.documents import Options, Video
 from core.engines.script_gemini import GeminiModel
 from core.engines.script_planner import ScriptPlanner
 from core.engines.script_slots import Slots
+from core.errors import InvalidInputError
 from core.identity import slots_id
 from core.ladder import completed_stage, substitutions
 from core.plan import plan
 from core.ports import CallState, Job, Parts
 from core.quote import receipt
+from core.request import validate
 from core.settings import Settings
 from core.status import VideoStatus
 from core.sweep import look_after, sweep
@@ -133,6 +136,24 @@ def test_a_topic_is_planned_and_handed_to_the_renderer_with_what_it_cost(make_pa
     assert [(line["stage"], line["machine"], line["usd"]) for line in bill["lines"]] == [
         ("planning", vendor.MODEL, pytest.approx(usd))
     ]
+
+
+def test_asking_for_a_video_asks_no_model(make_parts: MakeParts, google: Gemini) -> None:
+    parts = make_parts()
+    request = validate({"topic": "Why harbours wake early", "resolution": 360}, build_choices(SETTINGS, parts.files))
+
+    video = create_video(parts, request, "someone")
+
+    assert (video.status, google.bodies) == (VideoStatus.QUEUED, [])
+
+
+def test_a_topic_whose_film_could_not_be_kept_is_refused_before_anything_is_asked(make_parts: MakeParts) -> None:
+    body = {"topic": "Harbours", "target_seconds": 1800, "resolution": 1080}
+
+    with pytest.raises(InvalidInputError) as refused:
+        validate(body, build_choices(SETTINGS, make_parts().files))
+
+    assert (refused.value.code, refused.value.field) == ("film_too_large", "target_seconds")
 
 
 def test_a_storyboard_that_is_found_again_is_paid_for_once(make_parts: MakeParts, google: Gemini) -> None:

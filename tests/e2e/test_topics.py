@@ -83,7 +83,7 @@ def test_a_topic_becomes_a_film(deployment: Deployment) -> None:
     bill = deployment.ada.call("GET", f"/videos/{video['videoId']}/receipt").body
     assert [line["machine"] for line in bill["lines"] if line["stage"] == "planning"] == [vendor.MODEL]
     assert bill["costUsd"] == pytest.approx(0.00165)
-    assert deployment.google.wrong == []
+    assert (deployment.google.wrong, len(deployment.google.bodies)) == ([], 1)
     assert deployment.google.questions[0]["user"]["audience"] == "children of ten"
 
 
