@@ -19,8 +19,7 @@ SHOWN_AS = "program.py"  # the program's name in its own tracebacks
 # what Python and libraries read to work at all: libraries, fonts, time zones, what the machine is
 _OF_SYSTEM = (
     "/lib /lib64 /usr/lib /usr/lib64 /usr/local/lib /usr/share /usr/local/share /etc/fonts /etc/ld.so.cache"
-    " /etc/localtime /var/cache/fontconfig /dev/urandom /proc/self /proc/cpuinfo /proc/meminfo"
-    " /sys/devices/system/cpu /sys/fs/cgroup/cpu.max"
+    " /etc/localtime /var/cache/fontconfig /dev/urandom /proc/cpuinfo /sys/devices/system/cpu"
 ).split()
 
 
@@ -42,7 +41,8 @@ def main() -> None:
         os.write(report, f"{type(error).__name__}: {error}"[:500].encode("utf-8", "replace"))
         os._exit(70)
     os.write(report, SHUT)
-    os.closerange(3, int(told["limits"]["open_files"]) + 64)
+    os.close(report)
+    os.closerange(3, 256)  # the parent's are closed already; this is for what Python's own start may have left
     _run(told["source"], told["arguments"])
 
 

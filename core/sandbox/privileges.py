@@ -19,7 +19,7 @@ _DAC_READ_SEARCH = 1 << 2
 def reachable(paths: Iterable[str]) -> bool:
     """Whether any user may come to these paths: all folders above them may be passed by everybody."""
     above = {parent for path in paths for parent in Path(path).resolve().parents}
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in above)
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in above if folder.exists())
 
 
 def become_nobody(search: bool) -> None:

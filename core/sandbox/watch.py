@@ -143,9 +143,9 @@ def _follow(
         elif now < next_look:
             continue
         else:
-            next_look = now + _LOOK_SECONDS
             look()
             broken = _broken(process.pid, folder, limits, now - began)
+            next_look = time.monotonic() + _LOOK_SECONDS
         if broken:
             os.killpg(process.pid, signal.SIGKILL)
             used = _used_by_ended(process, 0)

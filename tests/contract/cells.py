@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -23,7 +24,6 @@ from core.sandbox.limits import Limits
 from core.sandbox.privileges import NOBODY
 from core.sandbox.runner import Outcome, Program, run
 from core.sandbox.watch import Ended
-from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "the key of the deployment"
@@ -175,7 +175,9 @@ def world(user: int) -> Iterator[World]:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, user, -1)
         made = World(folder, user, victim, listeners)
-        wait_for(lambda: _sleeps(victim.pid), "the victim to have become itself")
+        while not _sleeps(victim.pid):  # it has not become itself yet
+            assert victim.poll() is None
+            time.sleep(0.002)
         made.before = made.state()
         yield made
 

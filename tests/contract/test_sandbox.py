@@ -33,7 +33,7 @@ def test_it_cannot_read_a_secret_at_home(cell: Cell) -> None:
 
 
 def test_it_cannot_read_a_secret_through_a_link_of_its_own(cell: Cell) -> None:
-    cell.refuses("os.symlink(w['secret'], '/proc/self/cwd/link')\nreturn open('/proc/self/cwd/link').read()")
+    cell.refuses("os.symlink(w['secret'], 'link')\nreturn open('link').read()")
 
 
 def test_it_cannot_read_a_secret_through_the_root_of_its_process(cell: Cell) -> None:
@@ -87,19 +87,23 @@ def test_it_cannot_read_the_memory_of_another_process(cell: Cell) -> None:
 
 
 def test_its_environment_holds_no_secret(cell: Cell) -> None:
-    how, said = cell.tries("return open('/proc/self/environ').read() + repr(dict(os.environ))")
+    how, said = cell.tries("return dict(os.environ)")
 
-    assert how == "through"
-    assert SECRET not in said
-    assert said.startswith("{'HOME'")  # nothing at all in the one that others can read
+    assert (how, SECRET in said) == ("through", False)
+    assert set(literal_eval(said)) <= {
+        *("HOME", "TMPDIR", "XDG_CACHE_HOME", "LANG", "PATH", "LC_CTYPE"),
+        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"),
+    }
+    cell.refuses("return open('/proc/self/environ').read()")
 
 
 def test_it_inherits_no_open_file(cell: Cell) -> None:
     with Path(cell.world.facts["secret"]).open() as held:
         os.set_inheritable(held.fileno(), True)
+        many = [os.dup(held.fileno()) for _ in range(400)]  # so that those of the sandbox have high numbers too
         how, said = cell.tries(
             "seen = []\n"
-            "for number in range(3, 250):\n"
+            "for number in range(3, 1000):\n"
             "    try:\n"
             "        seen.append(os.fstat(number))\n"
             "    except OSError:\n"
@@ -107,6 +111,8 @@ def test_it_inherits_no_open_file(cell: Cell) -> None:
             "os.dup2(1, 200)\n"  # a copy of its own is no way out either
             "return seen, sys.stdin.read()"
         )
+        for number in many:
+            os.close(number)
 
     assert (how, said) == ("through", "([], '')")
 
@@ -387,10 +393,11 @@ def test_it_cannot_become_another_user(cell: Cell) -> None:
 
 
 CALLS = (
-    "bpf io_uring_setup ptrace process_vm_readv process_vm_writev unshare setns keyctl add_key userfaultfd pidfd_open"
-    " pidfd_getfd open_by_handle_at name_to_handle_at perf_event_open mount umount2 move_mount fsopen pivot_root chroot"
-    " memfd_create inotify_init1 fanotify_init mq_open kcmp process_madvise mknodat init_module kexec_load"
-    " execve execveat kill tkill rt_sigqueueinfo socket connect setxattr fchmodat fchownat"
+    "bpf io_uring_setup ptrace process_vm_readv process_vm_writev unshare setns keyctl add_key userfaultfd"
+    " pidfd_open pidfd_getfd open_by_handle_at name_to_handle_at perf_event_open mount umount2 move_mount fsopen"
+    " pivot_root chroot memfd_create inotify_init1 fanotify_init mq_open kcmp process_madvise mknodat init_module"
+    " kexec_load shmat shmctl semop semctl msgsnd msgrcv msgctl execve execveat kill tkill rt_sigqueueinfo socket"
+    " connect setxattr fchmodat fchownat"
 ).split()
 MEANINGLESS = f"""
 answers = {{}}
