@@ -43,8 +43,8 @@ lint:
 types:
 	@$(BIN)/mypy modal_app.py core emulator scripts functions tests bench
 
-unit:
-	@$(BIN)/python -m pytest
+unit: # in two processes; tests of one file stay together, since they share servers
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: gpu
 gpu: gpu-environment ## the tests of the picture and voice models, in an environment of their own (no GPU is needed)
@@ -55,7 +55,7 @@ fuzz: .venv/ready ## look for new cases with the property tests, many at random
 	@HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m hypothesis --timeout 3600
 
 chaos: .venv/ready ## pull every plug, many times, and print what was lost (under half an hour)
-	@$(BIN)/python -m pytest -m chaos --timeout 1800 tests/chaos
+	@$(BIN)/python -m pytest -n 2 --dist load -m chaos --timeout 1800 tests/chaos
 
 up start-all: .venv/ready ## start the whole local system (server, function, renderer, scheduler) until Ctrl-C
 	@$(RUN) up

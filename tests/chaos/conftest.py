@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 import pytest
 
 from tests.chaos.machine import Machine, machine
 from tests.chaos.results import Row, table
 
-_ROWS = pytest.StashKey[list[Row]]()
+_ROW = "chaos"  # property of a test's report: it travels from the process that ran the test to the one that reports
 
 
 @pytest.fixture
-def record(pytestconfig: pytest.Config) -> Callable[[Row], None]:
+def record(request: pytest.FixtureRequest) -> Callable[[Row], None]:
     """Put a row into the table. Call it before asserting, so that what broke shows there too."""
-    rows = pytestconfig.stash.setdefault(_ROWS, [])
-    return rows.append
+    return lambda row: request.node.user_properties.append((_ROW, asdict(row)))
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +26,11 @@ def quick_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]
         yield running
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table."""
-    rows = config.stash.get(_ROWS, [])
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    told = [value for r in reports if r.when == "call" for name, value in r.user_properties if name == _ROW]
+    rows = sorted((Row(**value) for value in told), key=lambda row: (row.suite, row.seed))
     if rows:
         terminalreporter.section("chaos")
         for line in table(rows):
