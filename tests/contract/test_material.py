@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from core import control
+from core.adapters.appwrite_client import AppwriteClient
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
 from core.create import create_video
@@ -47,6 +49,7 @@ class Desk:
 
     parts: Parts
     renderer: Renderer
+    client: AppwriteClient
 
     def put(self, path: Path, owner: str = "ada", file_id: str = "") -> str:
         """Upload a file as its owner would; its id."""
@@ -59,6 +62,15 @@ class Desk:
         plan(self.parts, video.id, CHOICES)
         return Made(self.parts, self.renderer, video.id)
 
+    def row_by_hand(self, scenes: str) -> Video:
+        """A row as somebody with a key makes it, planned."""
+        video_id = secrets.token_hex(8)
+        data = {"owner_id": "ada", "plan": scenes, "options": json.dumps(SMALL)}
+        path = f"/tablesdb/{database_id()}/tables/{VIDEOS}/rows"
+        self.client.ask("post", path, "a row", {"rowId": video_id, "data": data})
+        plan(self.parts, video_id, CHOICES)
+        return self.parts.store.get_video(video_id)
+
     def edit(self, made: Made, number: int, **body: Any) -> Video:
         """Change a scene, as the function does."""
         return control.edit(self.parts, made.video, number, scene_edit(body, CHOICES.engines))
@@ -68,7 +80,7 @@ class Desk:
 def desk(appwrite: Running) -> Desk:
     """In the embedded server."""
     store, files, renderer = AppwriteStore(client_of(appwrite)), AppwriteFiles(client_of(appwrite)), Renderer()
-    return Desk(Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock()), renderer)
+    return Desk(Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock()), renderer, client_of(appwrite))
 
 
 # ---- files as people have them
@@ -232,19 +244,22 @@ def test_nobody_may_use_what_somebody_else_uploaded(desk: Desk, tmp_path: Path) 
 
     refused(lambda: desk.ask([{"narration": TELLS, "picture_file_id": theirs}]), "scenes[0].picture_file_id")
     refused(lambda: desk.edit(mine, 1, picture_file_id=theirs), "picture_file_id")
-    asked = json.dumps([{"narration": TELLS, "picture_file_id": theirs}])
-    by_hand = desk.parts.store.create_video(Video(id=secrets.token_hex(8), owner_id="ada", plan=asked))
-    row = f"/tablesdb/{database_id()}/tables/{VIDEOS}/rows/{by_hand.id}"
-    client_by_key(desk).ask("patch", row, "the row", {"data": {"revision": 0}})
-    plan(desk.parts, by_hand.id, CHOICES)
-    assert desk.parts.store.get_video(by_hand.id).error_code == "picture_not_found"
+    by_hand = desk.row_by_hand(json.dumps([{"narration": TELLS, "picture_file_id": theirs}]))
+    assert (by_hand.status, by_hand.error_code) == (VideoStatus.FAILED, "picture_not_found")
 
 
-def client_by_key(desk: Desk) -> Any:
-    """Whoever has a key of the server."""
-    store = desk.parts.store
-    assert isinstance(store, AppwriteStore)
-    return store._client
+def test_a_row_made_by_hand_may_give_its_scenes_too(desk: Desk, tmp_path: Path) -> None:
+    picture = desk.put(flag(tmp_path / "flag.png"))
+
+    video = desk.row_by_hand(json.dumps([{"narration": TELLS, "picture_file_id": picture}, {"narration": "Done."}]))
+
+    assert video.status is VideoStatus.RENDERING, video.error_message
+    first, second = desk.parts.store.scenes(video.id)
+    assert first.parsed_material.picture is not None
+    assert (first.parsed_material.picture.file_id, second.material) == (picture, "")
+    assert first.parsed_material.picture.mark == hashlib.md5((tmp_path / "flag.png").read_bytes()).hexdigest()
+    assert desk.row_by_hand("no JSON").error_code == "bad_plan"
+    assert desk.row_by_hand("{}").error_code == "not_a_list"
 
 
 def test_the_same_key_with_other_scenes_is_another_request(desk: Desk) -> None:

@@ -39,7 +39,7 @@ def colour_of(film: Path) -> np.ndarray:
     """The mean colour of the upper half of a frame near the beginning."""
     shown = ffmpeg.input(str(film), ss=1).video.filter("crop", "iw", "ih/2", 0, 0).filter("scale", 8, 8)
     raw = ffmpeg_run(shown.output("pipe:1", f="rawvideo", pix_fmt="rgb24", vframes=1).get_args()).stdout
-    return np.frombuffer(raw, np.uint8).reshape(-1, 3).mean(axis=0)
+    return np.asarray(np.frombuffer(raw, np.uint8).reshape(-1, 3).mean(axis=0))
 
 
 def test_a_file_of_scenes_with_local_files_becomes_a_film_and_a_scene_gets_another_picture(
