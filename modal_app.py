@@ -18,8 +18,8 @@ PYTHON = "3.11"
 # pinned as requirements.lock and tests/gpu/requirements.txt pin them; tests/unit/test_modal_app.py compares
 PACKAGES = (
     "appwrite==27.0.0 emoji==2.16.0 espeakng-loader==0.2.4 ffmpeg-python==0.2.0 fonttools==4.68.0 "
-    "imageio-ffmpeg==0.8.1 modal==1.6.4 numpy==2.4.6 opencv-python-headless==5.0.0.93 pillow==13.0.0 "
-    "requests==2.34.2 resvg_py==0.5.0"
+    "imageio-ffmpeg==0.8.1 lumaai==1.21.0 modal==1.6.4 numpy==2.4.6 opencv-python-headless==5.0.0.93 "
+    "pillow==13.0.0 requests==2.34.2 resvg_py==0.5.0"
 ).split()
 MODEL_PACKAGES = (
     "accelerate==1.15.0 coqui-tts==0.28.0 diffusers==0.42.0 safetensors==0.8.0 six==1.17.0 torch==2.13.0 "

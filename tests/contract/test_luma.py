@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from core import control, stack
-from core.documents import FPS, Canvas
+from core.documents import FPS, Canvas, Scene
 from core.engines.clip_luma import LumaFootage
 from core.errors import (
     EngineError,
@@ -33,6 +33,7 @@ from core.quote import receipt
 from core.routes import Call, answer
 from core.settings import Settings
 from core.status import VideoStatus
+from core.times import Pace, Times
 from core.wiring import build_choices, build_engines, build_parts
 from core.wishes import SceneEdit
 from tests.contract.test_footage import moving
@@ -350,6 +351,17 @@ def test_who_is_not_wanted_any_more_hears_it_within_a_second(here: Set) -> None:
     assert sum(here.time.slept) <= 1.0
     here.engine.cancel(here.notes)
     assert here.server.deleted == [here.server.made[0].id]
+
+
+def test_until_it_is_learnt_a_scene_is_expected_to_take_forty_five_seconds_s3_39(here: Set) -> None:
+    scene = Scene(id="s", narration="A boat sails out.", engine="luma")
+    pace = Pace(Times(), "360x640", 1.0)
+    assert pace.asset("footage", scene) == pytest.approx(45)
+
+    here.server.states = lambda _: ["dreaming"] * 4 + ["completed"]
+    here.shoot()
+    assert 20 < sum(here.time.slept) < 60
+    assert 0.2 < max(share for share in here.shares if share < 0.9) < 0.6
 
 
 def test_the_length_of_a_narration_is_no_reason_to_pay_again(here: Set) -> None:
