@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -62,10 +63,13 @@ def run(program: Program, out: Path, look: Callable[[], None] = lambda: None) ->
     """Run a program, and put the files it leaves into `out`.
 
     look: called about twenty times a second; what it raises ends the program and is raised on.
-    Raises MissingToolError: `sandbox_unavailable` where the machine has no such locks, or they did not close.
+    Raises MissingToolError: `sandbox_unavailable` where the machine has no such locks, or they did not close;
+    `missing_python`.
     """
     if refusal := available():
         raise MissingToolError(refusal, code="sandbox_unavailable")
+    if shutil.which(program.python) is None:
+        raise MissingToolError("The Python for code of scenes is not installed.", code="missing_python")
     scratch = Path(tempfile.mkdtemp(prefix="sandbox-"))
     try:
         work = scratch / "work"
@@ -81,34 +85,15 @@ def run(program: Program, out: Path, look: Callable[[], None] = lambda: None) ->
 
 
 def _ended(program: Program, work: Path, look: Callable[[], None]) -> Ended:
-    """Start the child, tell it what to run, and see that its locks stood before it ran anything."""
-    user = os.getuid() or privileges.NOBODY
+    """Run the child, and see that its locks stood before it ran anything."""
     read_end, write_end = os.pipe()
     try:
-        told = {
-            "source": program.source,
-            "arguments": program.arguments,
-            "read": [str(Path(path).absolute()) for path in program.read],
-            "work": str(work),
-            "limits": asdict(program.limits),
-            "tasks": tasks_of(user),
-            "parent": os.getpid(),
-            "report": write_end,
-        }
-        with tempfile.TemporaryFile() as stdin:
-            stdin.write(json.dumps(told).encode())
-            stdin.seek(0)
-            ended = watch(
-                _command(program.python),
-                work,
-                program.limits,
-                environment={},
-                stdin=stdin,
-                pass_fds=(write_end,),
-                look=look,
-            )
         os.set_blocking(read_end, False)
-        said = _said(read_end)
+        ended = _watched(program, work, write_end, look)
+        try:
+            said = os.read(read_end, 1000)
+        except BlockingIOError:
+            said = b""
     finally:
         os.close(read_end)
         os.close(write_end)
@@ -118,12 +103,20 @@ def _ended(program: Program, work: Path, look: Callable[[], None]) -> Ended:
     return ended
 
 
-def _command(python: str) -> Sequence[str]:
-    return (python, "-I", "-B", str(Path(child.__file__).absolute()))
-
-
-def _said(read_end: int) -> bytes:
-    try:
-        return os.read(read_end, 1000)
-    except BlockingIOError:
-        return b""
+def _watched(program: Program, work: Path, report: int, look: Callable[[], None]) -> Ended:
+    """Start the child and tell it what to run; `report`: where it says that its locks stand."""
+    told = {
+        "source": program.source,
+        "arguments": program.arguments,
+        "read": [str(Path(path).absolute()) for path in program.read],
+        "work": str(work),
+        "limits": asdict(program.limits),
+        "tasks": tasks_of(os.getuid() or privileges.NOBODY),
+        "parent": os.getpid(),
+        "report": report,
+    }
+    command = (program.python, "-I", "-B", str(Path(child.__file__).absolute()))
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(json.dumps(told).encode())
+        stdin.seek(0)
+        return watch(command, work, program.limits, environment={}, stdin=stdin, pass_fds=(report,), look=look)

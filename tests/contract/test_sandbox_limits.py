@@ -63,6 +63,14 @@ def test_when_a_lock_does_not_close_nothing_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@guarded
+def test_an_interpreter_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(MissingToolError) as refused:
+        run(Program(source="pass", python=str(tmp_path / "python")), tmp_path / "out")
+
+    assert refused.value.code == "missing_python"
+
+
 @pytest.mark.parametrize("machine", sorted(seccomp.MACHINES))
 def test_the_filter_of_every_machine_can_be_loaded_and_leads_nowhere_beyond_its_end(machine: str) -> None:
     steps = seccomp.program(machine)
