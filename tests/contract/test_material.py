@@ -178,8 +178,13 @@ def test_own_picture_clip_and_recording_stand_in_one_film_with_a_drawn_scene(des
 
 
 def test_a_recording_without_a_narration_needs_no_words_and_no_captions(desk: Desk, tmp_path: Path) -> None:
-    song = desk.put(hum(tmp_path / "song.wav", (1.5, 0.05)))
-    made = desk.ask([{"audio_file_id": song}, {"narration": TELLS, "audio_file_id": song}], captions="highlight")
+    """Its film is black and stands still: that is their wish, and no fault."""
+    song = desk.put(hum(tmp_path / "song.wav", (3.5, 0.05)))
+    night = desk.put(moving(tmp_path / "night.mp4", 1.0, "color=c=black:s=320x240:r=12"))
+    made = desk.ask(
+        [{"audio_file_id": song, "clip_file_id": night}, {"narration": TELLS, "audio_file_id": song}],
+        captions="highlight",
+    )
     engines, _ = engines_that()
     made.run(engines)
     path, middles = film_of(made, tmp_path)
