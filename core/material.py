@@ -27,8 +27,9 @@ TAKES = {
 
 
 def is_sound(head: bytes) -> bool:
-    """Whether a file that begins so may be a sound file."""
-    return (head[:4] == b"RIFF" and head[8:12] == b"WAVE") or head[4:8] == b"ftyp" or head.startswith(_SOUND_MARKS)
+    """Whether a file that begins so may be a sound file, or a film whose sound can be taken."""
+    wave = (head[:4], head[8:12]) == (b"RIFF", b"WAVE")
+    return wave or head[4:8] == b"ftyp" or head.startswith((*_SOUND_MARKS, _EBML))
 
 
 def is_picture(head: bytes) -> bool:
@@ -161,7 +162,11 @@ def edited(parts: Parts, video: Video, scene: Scene, edit: SceneEdit) -> dict[st
             code="narration_empty",
             field="audio_file_id" if "audio" in edit.files else "narration",
         )
-    return {**edit.columns, "material": Material(**kept).to_json()}
+    columns = edit.columns
+    if columns.get("engine") == AUTO:
+        chosen = video.parsed_options.engine
+        columns["engine"] = parts.settings.picture_names[0] if chosen == AUTO else chosen
+    return {**columns, "material": Material(**kept).to_json()}
 
 
 # ---- when a scene is made

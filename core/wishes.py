@@ -201,7 +201,7 @@ def scene_edit(raw: object, engines: Collection[str]) -> SceneEdit:
             silent = name == "narration" and given[name] == "" and changes.get("audio_file_id")
             changes[name] = "" if silent else _line(given, name, limit)
     if "engine" in given:
-        changes["engine"] = checks.choice(given, "engine", engines, None)
+        changes["engine"] = checks.choice(given, "engine", (AUTO, *engines), None)
     if "code" in given:
         changes["code"] = checks.source(given, "code", column_size(SCENES, "code"))
     edit = SceneEdit(**changes)

@@ -18,7 +18,7 @@ LARGEST_FRAME = 9_000_000  # px; 3840 x 2160 fits
 _SHORTEST = 0.2  # seconds
 _TIMEOUT = 120.0  # seconds
 # files that are sound or film, and no lists that name other files or addresses
-_SOUNDS = {"format_whitelist": "mp3,wav,flac,ogg,mov,mp4,m4a,aac,w64", "protocol_whitelist": "file"}
+_SOUNDS = {"format_whitelist": "mp3,wav,flac,ogg,mov,mp4,m4a,aac,w64,matroska,webm", "protocol_whitelist": "file"}
 _FILMS = {"format_whitelist": "mov,mp4,m4a,matroska,webm", "protocol_whitelist": "file"}
 
 

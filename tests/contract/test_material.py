@@ -23,6 +23,7 @@ from core.create import create_video
 from core.documents import CROSSFADE_FRAMES, FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Video
 from core.engines.storyboard_text import TextStoryboard
 from core.errors import InvalidInputError
+from core.material import edited
 from core.media.run import run
 from core.plan import plan
 from core.ports import Parts
@@ -416,6 +417,8 @@ def test_each_scene_has_its_own_engine_and_a_program_goes_to_the_one_that_runs_p
     rows = desk.parts.store.scenes(video.id)
 
     assert [row.engine for row in rows] == ["sdxl", "sdxl", "cards", "manim"]
+    auto = scene_edit({"engine": "auto"}, choices.engines)
+    assert edited(desk.parts, video, rows[2], auto)["engine"] == "sdxl"
     assert rows[3].code == "class Waves(Scene):\n    pass"
     desk.renderer.jobs.clear()
     edit = scene_edit({"code": "class Tides(Scene): ..."}, choices.engines)

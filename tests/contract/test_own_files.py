@@ -226,7 +226,7 @@ def samples_of(voice: Voice) -> np.ndarray:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
 
 
-@pytest.mark.parametrize("suffix", ["mp3", "wav", "m4a", "ogg", "flac"])
+@pytest.mark.parametrize("suffix", ["mp3", "wav", "m4a", "ogg", "flac", "webm"])
 def test_recordings_in_common_formats_are_as_loud_as_a_voice_between_their_silences(
     suffix: str, tmp_path: Path
 ) -> None:

@@ -201,7 +201,7 @@ def test_a_plan_without_scenes_has_no_wishes() -> None:
         (b"ID3\x04", {"sound"}),
         (b"OggS", {"sound"}),
         (b"\0\0\0\x20ftypisom", {"film", "sound"}),  # an M4A begins as an MP4 does
-        (b"\x1a\x45\xdf\xa3", {"film"}),
+        (b"\x1a\x45\xdf\xa3", {"film", "sound"}),
         (b"GIF89a", set()),
         (b"#EXTM3U", set()),
         (b"<svg", set()),
