@@ -356,6 +356,7 @@ def _plan_anew(parts: Parts, video: Video, scene: Scene, columns: Mapping[str, A
                 holder="",
                 beat_at=None,
                 error_message="",
+                code_url="",
             )
         # a renderer of an earlier attempt was about to find out that it is not wanted any more
         scene = _numbered(parts.store.scenes(video.id), scene.scene_number)

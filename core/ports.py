@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from core.documents import Asset, Canvas, Event, Options, Scene, Storyboard, Video
+from core.documents import Asset, Canvas, Event, Options, Scene, Spent, Storyboard, Video
 from core.settings import Settings
 
 D = TypeVar("D", Video, Scene)
@@ -102,6 +102,7 @@ class FootageBrief:
     frames: int  # it should last, all of them, fades included; it is cut, slowed or repeated to them later
     words: tuple[Word, ...]  # of the narration, in the scene's time
     code: str = ""  # the scene's own program, if it brings one
+    program: str = ""  # what is run, by engines that run one: the scene's own, or one that was written for it
 
 
 class Notes(Protocol):
@@ -150,6 +151,52 @@ class OrderedFootage(FootageEngine, Protocol):
 
     def cancel(self, notes: Notes) -> None:
         """Take an order back, as far as that is possible; never fails."""
+        ...
+
+
+@runtime_checkable
+class CodedFootage(FootageEngine, Protocol):
+    """Footage made by a program, which is written and kept before it is run.
+
+    `shoot` runs the brief's `program`; its facts hold `program`, the one that was run at last: it may have been mended.
+    """
+
+    def topic(self, brief: FootageBrief) -> Mapping[str, Any]:
+        """What of the brief a program that is written for it depends on: its key. JSON."""
+        ...
+
+    def write(self, brief: FootageBrief) -> str:
+        """A program for a scene that has none of its own. Raises EngineError."""
+        ...
+
+    def take_bill(self) -> Sequence[Spent]:
+        """What language models took since this was called last."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """An error that programs of scenes had, and what mended it."""
+
+    error: str  # its pattern
+    original: str  # lines that were wrong
+    fix: str  # lines in their place
+    uses: int = 1  # times that it was met
+
+
+class Memory(Protocol):
+    """What a deployment has learnt of errors in programs that were written for its scenes."""
+
+    def recall(self, error: str) -> Lesson | None:
+        """What mended errors of this pattern."""
+        ...
+
+    def most_used(self, count: int) -> Sequence[Lesson]:
+        """The errors that were met most often."""
+        ...
+
+    def learn(self, lesson: Lesson) -> None:
+        """Remember it; one that is known was met once more, and its newest fix is kept."""
         ...
 
 

@@ -30,9 +30,10 @@ from core.journal import EventKind, note
 from core.ladder import verdict
 from core.order_ahead import order_ahead, take_back
 from core.pace import leave_room
-from core.ports import Engines, Job, Parts
+from core.ports import CodedFootage, Engines, Job, Parts
 from core.progress import RENDERED, Reporter
 from core.scene_assets import Orders, SceneAssets, Studio
+from core.scene_code import code_ahead
 from core.schema import UPLOADS
 from core.status import SceneStatus, VideoStatus
 
@@ -80,10 +81,19 @@ def _make_scenes(studio: Studio, job: Job, holder: str) -> Iterator[ScenewrightE
     """Make scene after scene; one that cannot be made costs no other. Yields their errors."""
     for number in job.scenes:
         studio.reporter.check()
+        _code_ahead(studio, number)
         scene = _take(studio.parts, studio.video, number, job.attempt, holder)
         error = _make_scene(studio, scene) if scene is not None else None
         if error is not None:
             yield error
+
+
+def _code_ahead(studio: Studio, number: int) -> None:
+    """A scene that a program makes is coded before it is taken."""
+    if not any(isinstance(engine, CodedFootage) for engine in studio.engines.footage.values()):
+        return
+    for scene in (s for s in studio.parts.store.scenes(studio.video.id) if s.scene_number == number):
+        code_ahead(scene, studio.engines.footage.get(scene.engine), lambda engine: studio.programs(number, engine))
 
 
 def _check_music(parts: Parts, engines: Engines, video: Video, job: Job, folder: Path) -> None:
@@ -176,9 +186,8 @@ def _finish(studio: Studio, scene: Scene, made: SceneAssets, begun: float) -> No
     shown, clip = made.clip(voice, drawn)
     reporter.check()
     picture = shown.picture
-    kept = {"voice": voice_asset, "picture": picture, "clip": clip} | (
-        {"fitted": shown.footage} if shown.footage else {}
-    )
+    kept = {"voice": voice_asset, "picture": picture, "clip": clip}
+    kept |= {kind: asset for kind, asset in (("fitted", shown.footage), ("code", shown.program)) if asset}
     reporter.advance_scene(
         status=SceneStatus.RENDERED,
         assets=json.dumps({kind: asset.id for kind, asset in kept.items()}),

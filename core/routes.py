@@ -132,6 +132,7 @@ def _scene_body(scene: Scene) -> dict[str, Any]:
         "imageUrl": scene.image_url,
         "audioUrl": scene.audio_url,
         "videoUrl": scene.video_url,
+        "codeUrl": scene.code_url,
         "durationSeconds": scene.duration_seconds,
         "engine": scene.engine,
         "generationId": generation_of(scene),

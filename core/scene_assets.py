@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from core import assets, costs
 from core.documents import Asset, Scene, Video
@@ -33,6 +33,7 @@ from core.material import brought
 from core.orders import ORDER, account_of
 from core.ports import (
     Brought,
+    CodedFootage,
     Engines,
     FootageBrief,
     FootageEngine,
@@ -48,6 +49,7 @@ from core.ports import (
     VoiceEngine,
 )
 from core.progress import Reporter
+from core.scene_code import Programs
 from core.scene_inputs import (
     caption_text,
     file_name,
@@ -82,6 +84,10 @@ class Studio:
         """Whether nobody will hand the video out again if this attempt fails."""
         return self.video.tries >= self.parts.settings.tries_max
 
+    def programs(self, number: int, engine: CodedFootage) -> Programs:
+        """The programs of a scene."""
+        return Programs(self.parts, self.video, self.reporter.meter, self.folder, number, engine)
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
@@ -89,6 +95,7 @@ class Drawn:
 
     picture: Asset
     footage: Asset | None = None
+    program: Asset | None = None  # that made the footage
 
 
 class SceneNotes:
@@ -143,7 +150,9 @@ class SceneAssets:
         scene, brief = self._inputs.scene, self._inputs.picture
         simpler = simpler_prompt(brief.title, brief.prompt)
         rungs: list[Rung[Drawn]] = [(None, lambda: self._shown(brief, voice))]
-        makes = self._knows_engine and not (scene.code or scene.parsed_material.shows)
+        # a program was mended already: another one is no simpler
+        coded = isinstance(self._engines.footage.get(scene.engine), CodedFootage)
+        makes = self._knows_engine and not (coded or scene.parsed_material.shows)
         if makes and simpler and simpler != brief.prompt:
             rungs.append((StandIn.SIMPLER_PROMPT, lambda: self._shown(replace(brief, prompt=simpler), voice)))
         rungs.append((StandIn.TITLE_CARD, self._title_card))
@@ -206,6 +215,7 @@ class SceneAssets:
         """The footage as its engine made it, then at the length of the narration, and a frame of that."""
         wanted = FootageBrief(brief, voice.frames, voice.words, self._inputs.scene.code)
         raw = self._raw(engine, wanted)
+        program = self._programs(engine).known(wanted) if isinstance(engine, CodedFootage) else None
         film, canvas = self._engines.film, brief.canvas
         key = digest("fitted", film.id, film.version, raw.key, raw.sha256, asdict(canvas), voice.frames)
         path = self._studio.folder / f"{key}.mp4"
@@ -222,7 +232,7 @@ class SceneAssets:
             self._by_engine("footage", lambda: film.still(path, voice.frames // 2, image))
             made = {"suffix": ".jpg", "prompt": brief.prompt, **took(film.id, begun)}
             poster = self._keep("picture", poster_key, image, made)
-        return Drawn(poster, fitted)
+        return Drawn(poster, fitted, program)
 
     def _raw(self, engine: FootageEngine, wanted: FootageBrief) -> Asset:
         key, reporter = footage_key(engine, wanted), self._studio.reporter
@@ -235,10 +245,35 @@ class SceneAssets:
             else:
                 self._afford("footage")
             path, begun = self._studio.folder / f"{key}.mp4", time.monotonic()
-            facts = self._by_engine("footage", lambda: engine.shoot(wanted, path, notes, self._report_picture))
+
+            def shoot() -> Mapping[str, Any]:
+                if isinstance(engine, CodedFootage):
+                    return self._played(engine, wanted, path, notes)
+                return engine.shoot(wanted, path, notes, self._report_picture)
+
+            facts = self._by_engine("footage", shoot)
             asset = self._keep("footage", key, path, {**facts, **took(engine.id, begun)})
         self._pay(asset)
         return asset
+
+    def _played(self, engine: CodedFootage, wanted: FootageBrief, path: Path, notes: Notes) -> Mapping[str, Any]:
+        """Run the scene's program; one that had to be mended takes its place."""
+        programs, reporter = self._programs(engine), self._studio.reporter
+        program = programs.kept(wanted)
+        given = programs.text(program)
+        url = assets.url_of(self._parts, program)
+        try:
+            facts = dict(engine.shoot(replace(wanted, program=given), path, notes, self._report_picture))
+        finally:
+            programs.pay()
+        used = str(facts.pop("program"))
+        if used != given:
+            url = assets.url_of(self._parts, programs.mended(wanted, used))
+        reporter.advance_scene(code_url=url)
+        return facts
+
+    def _programs(self, engine: CodedFootage) -> Programs:
+        return self._studio.programs(self._number, engine)
 
     def _pay(self, footage: Asset) -> None:
         """Count what a footage took that was ordered: at once, and also if whoever fetched it came not so far."""

@@ -10,6 +10,7 @@ from typing import Any
 PATH = Path(__file__).resolve().parents[1] / "appwrite.json"
 
 VIDEOS, SCENES, ASSETS, EVENTS, CLAIMS, SETTINGS = "videos", "scenes", "assets", "events", "claims", "settings"
+MEMORY = "agent_memory"  # errors of written programs, and what mended them
 FUNCTION = "video_generation"
 FILMS = "final_videos"
 UPLOADS = "uploads"  # the only bucket clients write to: music and other things they bring

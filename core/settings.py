@@ -19,7 +19,7 @@ def _setting(env: str, default: Any, unit: str, meaning: str, *, secret: bool = 
 
 PLANNERS = ("text", "gemini", "openai")  # who can write a storyboard
 PICTURES = ("cards", "sdxl")  # makers of pictures this product has
-FOOTAGE = ("luma",)  # makers of scenes that move by themselves
+FOOTAGE = ("luma", "manim")  # makers of scenes that move by themselves
 
 _ON_MODAL = {"render": "A10,2,12", "compose": ",4,4"}  # machines there, where nothing else is set
 
@@ -71,7 +71,13 @@ class Settings:
         "SCENEWRIGHT_PICTURES",
         "cards",
         "names",
-        "makers of pictures (cards, sdxl) and of scenes that move (luma) by comma; the first is the default, a picture",
+        "makers of pictures (cards, sdxl) and of scenes that move (luma, manim) by comma; the first is the default",
+    )
+    manim_python: str = _setting(
+        "SCENEWRIGHT_MANIM_PYTHON", "", "path", "the Python that has Manim; empty: the renderer's own"
+    )
+    manim_seconds: float = _setting(
+        "SCENEWRIGHT_MANIM_SECONDS", 180.0, "s", "how long the program of one scene may run"
     )
     luma_api_key: str = _setting(
         "LUMAAI_API_KEY", "", "key", "of Luma, which films scenes; without it none are offered", secret=True

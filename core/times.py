@@ -26,7 +26,7 @@ START, PLANNING, VOICE, PICTURE, CLIP, FILM, RENDERING = (
 # time of all scenes together compares to that of one after the other on as many renderers as there are calls.
 _SHIPPED = {START: 1.0, PLANNING: 0.5, VOICE: 0.06, PICTURE: 0.6, CLIP: 0.6, FILM: 0.15, RENDERING: 1.0}
 # seconds per picture on an A10, of any canvas, and per scene of a text-to-video service; not measured yet
-_MODELS = {"luma": 45.0, "sdxl": 1.3, "sdxl-high": 7.8}
+_MODELS = {"luma": 45.0, "manim": 15.0, "sdxl": 1.3, "sdxl-high": 7.8}
 _DRAWN = frozenset({PICTURE, CLIP, FILM})  # kinds whose time grows with the canvas
 _FIXED = 0.2  # share of it that does not
 _FULL = 1080 * 1920  # px

@@ -40,6 +40,7 @@ from core.settings import PICTURES, Settings
 
 if TYPE_CHECKING:
     from core.engines.script_model import LanguageModel
+    from core.engines.script_slots import Slots
 
 _PLANNER_SHARE = 0.6  # of the time for planning that a language model may take; the rest is for keeping what it said
 
@@ -66,13 +67,7 @@ def build_parts(settings: Settings, *, function_id: str = "") -> Parts:
     Raises:
         InvalidInputError: a setting names something that does not exist.
     """
-    client = AppwriteClient(
-        settings.endpoint,
-        settings.project_id,
-        settings.api_key,
-        seconds=settings.request_seconds,
-        patience=settings.retry_seconds,
-    )
+    client = _client(settings)
     store = AppwriteStore(client)
     clock = SystemClock()
     dispatcher: Dispatcher
@@ -101,28 +96,49 @@ def build_parts(settings: Settings, *, function_id: str = "") -> Parts:
     return parts
 
 
+def _client(settings: Settings) -> AppwriteClient:
+    return AppwriteClient(
+        settings.endpoint,
+        settings.project_id,
+        settings.api_key,
+        seconds=settings.request_seconds,
+        patience=settings.retry_seconds,
+    )
+
+
 def _storyboard(settings: Settings, store: Store, clock: Clock) -> StoryboardEngine:
     """Who plans; what is needed to ask a language model is loaded where there is one, its SDK when it is asked."""
     name = settings.planner_name
     if name == "text":
         return TextStoryboard()
-    from core.engines.script_gemini import GeminiModel
-    from core.engines.script_openai import OpenAiModel
     from core.engines.script_planner import ScriptPlanner
-    from core.engines.script_slots import Slots
 
-    if name == "gemini":
-        model: LanguageModel = GeminiModel(settings.gemini_api_key, settings.planner_model, settings.planner_url)
-    else:
-        model = OpenAiModel(settings.planner_url, settings.planner_model, settings.planner_key)
     return ScriptPlanner(
-        model,
-        Slots(store, clock, settings.planner_calls_per_minute, settings.planner_calls_per_day),
+        _language_model(settings),
+        _slots(settings, store, clock),
         clock,
         seconds=_PLANNER_SHARE * settings.planning_seconds,
-        offers=settings.picture_names,
+        # who is paid for each scene is chosen by people, unless it makes all scenes
+        offers=[name for name in settings.picture_names if name != "luma" or settings.picture_names[0] == name],
         scenes_max=settings.scenes_max,
     )
+
+
+def _language_model(settings: Settings) -> LanguageModel:
+    """The one of the settings, which is not "text"."""
+    from core.engines.script_gemini import GeminiModel
+    from core.engines.script_openai import OpenAiModel
+
+    if settings.planner_name == "gemini":
+        return GeminiModel(settings.gemini_api_key, settings.planner_model, settings.planner_url)
+    return OpenAiModel(settings.planner_url, settings.planner_model, settings.planner_key)
+
+
+def _slots(settings: Settings, store: Store, clock: Clock) -> Slots:
+    """Calls of the language model: planning and the programs of scenes share them."""
+    from core.engines.script_slots import Slots
+
+    return Slots(store, clock, settings.planner_calls_per_minute, settings.planner_calls_per_day)
 
 
 def build_choices(settings: Settings, files: Files | None = None) -> Choices:
@@ -182,7 +198,25 @@ def _footage(settings: Settings) -> dict[str, FootageEngine]:
             deadline=settings.luma_deadline_seconds,
             usd_per_second=settings.luma_usd_per_second,
         )
+    if "manim" in settings.picture_names:
+        made["manim"] = _manim(settings)
     return made
+
+
+def _manim(settings: Settings) -> FootageEngine:
+    """Programs run in the sandbox of this machine; who plans writes them, if it is a language model."""
+    from core.engines.clip_manim import ManimFootage
+    from core.engines.manim_run import LocalRun
+
+    run = LocalRun(settings.manim_python, settings.manim_seconds, settings.work_dir)
+    if settings.planner_name == "text":
+        return ManimFootage(run)
+    from core.adapters.appwrite_memory import AppwriteMemory
+    from core.engines.manim_writer import ModelWriter
+
+    client, clock = _client(settings), SystemClock()
+    writer = ModelWriter(_language_model(settings), _slots(settings, AppwriteStore(client), clock), clock)
+    return ManimFootage(run, writer, AppwriteMemory(client))
 
 
 def _sdxl(settings: Settings) -> PictureEngine:

@@ -59,6 +59,7 @@ class Gemini:
         self.bodies: list[dict[str, Any]] = []  # of the calls, as they came
         self.keys: list[str] = []
         self.at: list[float] = []  # time.monotonic of each call
+        self.programs: list[str] = []  # what it writes when it is asked for programs, the last one for ever
         self.wrong: list[str] = []  # what a real server would not have understood
         self.slow_seconds = 30.0  # how long silent and dribbling answers go on
         self._closing = threading.Event()
@@ -103,7 +104,7 @@ class Gemini:
             "one system instruction": len(system) == 1 and bool(system[0].get("text")),
             "JSON is wanted": config.get("responseMimeType") == "application/json",
             "a schema of an object": schema.get("type") == "OBJECT"
-            and {"title", "scenes"} <= set(schema["properties"]),
+            and ({"title", "scenes"} <= set(schema["properties"]) or {"code"} == set(schema["properties"])),
             "a limit of tokens": config.get("maxOutputTokens", 0) > 1000,
             "no tools": "tools" not in body,
         }
@@ -138,8 +139,7 @@ class Gemini:
                 elif trick == "not_json":
                     self._raw(200, b"<html>Bad gateway</html>", "text/html")
                 else:
-                    text = body["contents"][0]["parts"][0]["text"]
-                    self._send(200, standin._answer(text, trick), slowly=trick == "dribble")
+                    self._send(200, standin._answer(body, trick), slowly=trick == "dribble")
 
             def _send(self, code: int, answer: dict[str, Any], *, slowly: bool = False) -> None:
                 self._raw(code, json.dumps(answer).encode(), "application/json; charset=UTF-8", slowly=slowly)
@@ -172,7 +172,7 @@ class Gemini:
 
         return Handler
 
-    def _answer(self, user_turn: str, trick: str) -> dict[str, Any]:
+    def _answer(self, body: dict[str, Any], trick: str) -> dict[str, Any]:
         """A response as the API gives it."""
         usage = {
             "promptTokenCount": PROMPT_TOKENS,
@@ -191,7 +191,10 @@ class Gemini:
             return {"promptFeedback": feedback, "usageMetadata": short, **about}
         if trick == "empty":
             return {"usageMetadata": usage, **about}
-        text = writer.write(user_turn, trick if trick in writer.BAD else "")
+        if "code" in body["generationConfig"]["responseSchema"]["properties"]:
+            text = json.dumps({"code": self.programs.pop(0) if len(self.programs) > 1 else self.programs[0]})
+        else:
+            text = writer.write(body["contents"][0]["parts"][0]["text"], trick if trick in writer.BAD else "")
         finish = _FINISH.get(trick, "STOP")
         parts = [{"text": text[: len(text) // 2] if trick == "cut" else text}]
         candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "finishReason": finish, "index": 0}
