@@ -87,7 +87,7 @@ class Renderer:
     @modal.method()
     def render(self, job: dict[str, Any]) -> dict[str, str]:
         """Make the scenes of a job: see `containers.Container.work`."""
-        return self.container.work(job)
+        return self.container.work(job, modal.current_function_call_id() or "")
 
 
 @app.function(
@@ -105,7 +105,7 @@ def compose(job: dict[str, Any]) -> dict[str, str]:
     """Join the scenes of a video: see `containers.Container.work`."""
     from core import containers
 
-    return containers.container().work(job)
+    return containers.container().work(job, modal.current_function_call_id() or "")
 
 
 @app.function(

@@ -37,7 +37,8 @@ from core.ports import (
     Voice,
     Word,
 )
-from core.progress import Reporter, left_alone
+from core.progress import Reporter
+from core.redelivery import may_join
 from core.scene_assets import shot_of
 from core.scene_inputs import SceneInputs, caption_text, file_name, inputs_of, span_of, voice_of
 from core.schema import FILMS, UPLOADS
@@ -95,7 +96,7 @@ def compose(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None:
         return
     if video.attempt != job.attempt or video.status is not VideoStatus.COMBINING:
         return
-    if not parts.store.claim("compose", job.attempt, video_id=video.id, by=job.call) or not left_alone(parts, video):
+    if not may_join(parts, video, job):
         return
     try:
         with (

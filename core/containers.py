@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core import logs
 from core.errors import ScenewrightError
@@ -34,11 +34,12 @@ class Container:
     engines: Engines
     start_seconds: float = 0.0  # what its start took: the first job pays for it
 
-    def work(self, body: object) -> dict[str, str]:
+    def work(self, body: object, call: str = "") -> dict[str, str]:
         """Do one job.
 
         Args:
             body: {"kind", "video_id", "attempt", "scenes"}: ids only.
+            call: id of the call, by which a job that is delivered once more is known; empty: it never is.
 
         Returns:
             {"state": "done"}: there is nothing left to do in this job, also when it is not wanted any more;
@@ -49,7 +50,7 @@ class Container:
                 the packages that errors are made of here.
         """
         try:
-            job = read_job(body)
+            job = replace(read_job(body), call=call)
         except ScenewrightError as error:
             return _failed(error)
         before, self.start_seconds = self.start_seconds, 0.0

@@ -76,8 +76,9 @@ def _writer(parts: Parts, scene: Scene) -> Callable[[str], None]:
             try:
                 current = parts.store.advance(current, notes=notes)
             except ConflictError:
+                before = current.notes
                 (current,) = (s for s in parts.store.scenes(scene.video_id) if s.id == scene.id)
-                if current.status in _TAKEN:
+                if current.status in _TAKEN or current.notes != before:
                     raise StoppedError(f"Scene {scene.scene_number} was taken over.") from None
                 continue
             return

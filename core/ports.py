@@ -631,3 +631,5 @@ class Parts:
     clock: Clock
     # asks for an execution of its own that plans a queued video, by its id; None: whoever asks plans it himself
     plan_soon: Callable[[str], None] | None = None
+    # takes back an order of footage, by its id, or raises UnavailableError; None: nobody here takes orders
+    take_back: Callable[[str], None] | None = None

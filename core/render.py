@@ -32,6 +32,7 @@ from core.order_ahead import order_ahead, take_back
 from core.pace import leave_room
 from core.ports import CodedFootage, Engines, Job, Parts
 from core.progress import RENDERED, Reporter
+from core.redelivery import may_render
 from core.scene_assets import Orders, SceneAssets, Studio
 from core.scene_code import code_ahead
 from core.schema import UPLOADS
@@ -48,7 +49,7 @@ def render_chunk(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None
     Returns quietly when the work is not wanted any more. Errors end the video with a sentence.
     """
     video = _wanted(parts, job, VideoStatus.RENDERING)
-    if video is None or not parts.store.claim("render", job.attempt, *job.scenes, video_id=video.id):
+    if video is None or not may_render(parts, job):
         return
     holder, orders = secrets.token_hex(8), Orders()
     try:
@@ -165,6 +166,10 @@ def _make_scene(studio: Studio, scene: Scene) -> ScenewrightError | None:
     except ScenewrightError as error:
         _give_up(studio, scene, error)
         return error
+    except BaseException:  # told to stop, as when the machine is taken away: whoever goes on need not wait
+        with suppress(Exception):
+            reporter.advance_scene(holder="", beat_at=None)
+        raise
     finally:
         reporter.hold(None)
     return None

@@ -55,9 +55,14 @@ class AppwriteStore:
         answer: dict[str, Any] = self._client.ask("get", self._path(table), table, {"queries": queries})
         return answer
 
-    def _create(self, table: str, row_id: str, data: dict[str, Any], owner_id: str) -> tuple[dict[str, Any], bool]:
-        """Create a row with our own id; (row, True) when this call made it, (row, False) when it was there."""
-        writer = secrets.token_hex(8)
+    def _create(
+        self, table: str, row_id: str, data: dict[str, Any], owner_id: str, writer: str = ""
+    ) -> tuple[dict[str, Any], bool]:
+        """Create a row with our own id; (row, True) when this call made it, (row, False) when it was there.
+
+        `writer`: who makes it, where that may be somebody who has made it before.
+        """
+        writer = writer or secrets.token_hex(8)
         body = {
             "rowId": row_id,
             "data": {k: _column(v) for k, v in data.items()} | {"writer": writer},
@@ -191,10 +196,11 @@ class AppwriteStore:
 
     # ---- claims, assets, events, settings
 
-    def claim(self, *parts: str | int, video_id: str) -> bool:
+    def claim(self, *parts: str | int, video_id: str, by: str = "") -> bool:
         """See ports.Store."""
         purpose = "/".join(map(str, (*parts, video_id)))
-        _, made = self._create(CLAIMS, digest("claim", purpose)[:36], {"video_id": video_id, "purpose": purpose}, "")
+        row_id, writer = digest("claim", purpose)[:36], digest("caller", by)[:36] if by else ""
+        _, made = self._create(CLAIMS, row_id, {"video_id": video_id, "purpose": purpose}, "", writer)
         return made
 
     def asset(self, asset_id: str) -> Asset | None:

@@ -103,7 +103,6 @@ def test_a_preempted_call_goes_on_and_nothing_is_marked_as_failed(
     assert len({d.input_id for d in plane.deliveries(call_id)}) == 1
     assert not store.get_video(long_job.video_id).is_terminal
     assert {s.status for s in store.scenes(long_job.video_id)} <= {SceneStatus.RENDERING, SceneStatus.PLANNED}
-    # the second delivery finds its place taken: the sweep begins a new attempt when nothing is heard any more
     assert ends(dispatcher, call_id) is CallState.DONE
 
 

@@ -259,6 +259,15 @@ def test_claims_of_different_work_do_not_meet(store: AppwriteStore) -> None:
     assert store.claim("compose", 1, video_id=video)
 
 
+def test_who_has_won_a_claim_under_a_name_wins_it_again_and_nobody_else_does(store: AppwriteStore) -> None:
+    video = secrets.token_hex(6)
+
+    assert store.claim("render", 1, video_id=video, by="fc-1")
+    assert store.claim("render", 1, video_id=video, by="fc-1")
+    assert not store.claim("render", 1, video_id=video, by="fc-2")
+    assert not store.claim("render", 1, video_id=video)
+
+
 # ---- who sees what, and what is due
 
 

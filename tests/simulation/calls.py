@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.errors import BusyError
 from core.ports import CallState, Job
@@ -45,6 +45,7 @@ class Calls:
 
     def _take(self, job: Job) -> str:
         call_id = f"call-{len(self.calls) + 1}"
+        job = replace(job, call=call_id)
         copies = 2 if self.unreliable(0.1) else 1
         call = Call(job, [Process(f"{call_id}.{n}", "renderer", job.attempt) for n in range(copies)])
         self.calls[call_id] = call

@@ -22,6 +22,7 @@ class Rules:
     scenes: Callable[[str], list[Scene]] = field(default=lambda _: [])
     takers: dict[str, Process] = field(default_factory=dict)  # scene -> who took it last
     made: dict[tuple[int, str, str], Process] = field(default_factory=dict)  # (attempt, kind, what) -> who made it
+    spoke: dict[str, datetime] = field(default_factory=dict)  # process -> when it last wrote
     history: list[str] = field(default_factory=list)
     count: int = 0  # of assets made
     broken: list[str] = field(default_factory=list)  # rules that did not hold; kept, since the product catches errors
@@ -35,6 +36,8 @@ class Rules:
         who = self.scheduler.process
         row = f"scene {after.scene_number}" if isinstance(after, Scene) else f"video {after.progress}%"
         by = f"{who.name} ({who.attempt})" if who else "-"
+        if who is not None:
+            self.spoke[who.name] = self.scheduler.now()
         self.history.append(f"{self.scheduler.seconds:8.2f} {by:22} {row} {after.status} attempt {after.attempt}")
         if before is None:
             return
@@ -90,9 +93,17 @@ class Rules:
         self._hold(not left, "a scene was left to a holder that belongs to an older attempt")
 
     def making(self, kind: str, what: str) -> None:
-        """Check that nobody else makes or made this in the same attempt."""
+        """Check that no two who both live make this in the same attempt."""
         who = self.scheduler.process
         assert who is not None
         self.count += 1
         first = self.made.setdefault((who.attempt, kind, what), who)
-        self._hold(first is who, f"a {kind} was made by {first.name} and {who.name} in one attempt")
+        self._hold(
+            first is who or self._silent(first) or self._silent(who),
+            f"a {kind} was made by {first.name} and {who.name} in one attempt",
+        )
+
+    def _silent(self, process: Process) -> bool:
+        """Whether a process that wrote has not written for so long that its work may be another's."""
+        spoke = self.spoke.get(process.name)
+        return spoke is not None and self.scheduler.now() - spoke >= timedelta(seconds=self.stale_seconds)

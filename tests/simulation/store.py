@@ -69,6 +69,7 @@ class MemoryStore:
     videos: dict[str, Video] = field(default_factory=dict)
     rows: dict[str, Scene] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)  # purpose -> video
+    winners: dict[str, str] = field(default_factory=dict)  # purpose -> who has won it
     kept: dict[str, Asset] = field(default_factory=dict)
     log: list[Event] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
@@ -184,13 +185,14 @@ class MemoryStore:
 
     # ---- claims, assets, events, settings
 
-    def claim(self, *parts: str | int, video_id: str) -> bool:
+    def claim(self, *parts: str | int, video_id: str, by: str = "") -> bool:
         """See ports.Store."""
         purpose = digest("claim", *parts, video_id)
 
         def win() -> bool:
-            won = purpose not in self.claims
+            won = purpose not in self.claims or (bool(by) and self.winners.get(purpose) == by)
             self.claims.setdefault(purpose, video_id)
+            self.winners.setdefault(purpose, by)
             return won
 
         return self.way.call(win)

@@ -52,6 +52,14 @@ def test_a_job_that_ends_well_is_done_and_was_read_from_ids_alone(ends: Any) -> 
     assert done == [Job("render", "v1", 1, (1, 2))]
 
 
+def test_a_job_knows_the_call_by_which_it_would_be_delivered_again(ends: Any) -> None:
+    done = ends(None)
+
+    container().work(BODY, "fc-1")
+
+    assert done == [Job("render", "v1", 1, (1, 2), call="fc-1")]
+
+
 def test_the_first_job_of_a_container_pays_for_its_start_and_no_other(ends: Any) -> None:
     ends(None)
     fresh = container()
