@@ -38,6 +38,7 @@ class Quote:
     compose: Machine
     compose_seconds: float
     ordered: float  # dollars for scenes that a service films
+    planning: float  # dollars for a language model
     spread: float  # so many times more or less it may be
     videos: int  # from which that is learnt
 
@@ -45,7 +46,7 @@ class Quote:
     def usd(self) -> float:
         """Dollars, as expected."""
         used = ((self.render, self.render_seconds), (self.compose, self.compose_seconds))
-        return sum(seconds * machine.usd_per_second for machine, seconds in used) + self.ordered
+        return sum(seconds * machine.usd_per_second for machine, seconds in used) + self.ordered + self.planning
 
     def body(self) -> dict[str, Any]:
         """As the function answers it."""
@@ -60,6 +61,7 @@ class Quote:
             "gibSeconds": round(sum(s * m.gib for m, s in used), 1),
             "usd": round(self.usd, 6),
             "orderedUsd": round(self.ordered, 6),
+            "planningUsd": round(self.planning, 6),
             "usdLow": round(self.usd / self.spread, 6),
             "usdHigh": round(self.usd * self.spread, 6),
             "machines": {"render": self.render.name, "compose": self.compose.name},
@@ -91,6 +93,7 @@ def quote(parts: Parts, request: VideoRequest) -> Quote:
         compose=parts.settings.machine_of("compose"),
         compose_seconds=start + join,
         ordered=sum(_order_usd(parts, options, scene, pace) for scene in scenes),
+        planning=0.0 if request.plan else parts.storyboard.usd,
         spread=_SURE + (_UNSURE - _SURE) / (1 + videos),
         videos=videos,
     )

@@ -13,11 +13,20 @@ import requests
 
 from core import stack
 from core.settings import Settings
+from core.status import VideoStatus
+from core.watch import execute, follow, sign_in
+from scripts.setup_db import SetUp, function_variables
+from tests import on_modal
+from tests.contract.conftest import client_of
+from tests.emulator.conftest import ROOT, running
+from tests.plane import Plane
 from tests.standins import gemini as vendor
 from tests.standins.gemini import Gemini
 from tests.waiting import renderer_ready, wait_for
 
 from .people import Caller, anonymous
+
+SOURCE = f"video_generation={ROOT}"
 
 
 @dataclass(frozen=True)
@@ -44,8 +53,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             beat_seconds=2.0,
             queued_due_seconds=5.0,
         )
-        with stack.start(data, settings=wanted) as running:
-            at = running.settings
+        with stack.start(data, settings=wanted) as started:
+            at = started.settings
             wait_for(lambda: renderer_ready(at), "the render processes")
             yield Deployment(google, anonymous(at.endpoint, at.project_id), at, data)
 
@@ -129,3 +138,26 @@ def test_the_key_stands_in_no_log_and_no_answer(deployment: Deployment) -> None:
 
     assert logs
     assert vendor.KEY not in "".join(logs) + json.dumps(shown)
+
+
+def test_a_topic_becomes_a_film_on_modal(tmp_path: Path) -> None:
+    with vendor.gemini() as google, Plane() as plane, running(tmp_path / "appwrite", "--source", SOURCE) as server:
+        wanted = Settings(
+            renderer="modal",
+            gemini_api_key=vendor.KEY,
+            planner_url=google.url,
+            report_seconds=0.5,
+            stale_seconds=4.0,
+            beat_seconds=1.0,
+            queued_due_seconds=4.0,
+        )
+        with on_modal.deployed(plane, server, wanted.to_env()):
+            SetUp(client_of(server)).run(function_variables(wanted.to_env() | plane.env))
+            session = sign_in(server.endpoint, server.project, tmp_path / "session.json")
+            body = {"topic": "Why harbours wake early", "target_seconds": 15, "resolution": 360}
+            made = execute(session.client(), "POST", "/videos", body)
+            *_, video = follow(session, str(made["videoId"]))
+
+        assert video.status is VideoStatus.COMPLETED, plane.log()
+        assert (video.scene_count, video.substitutions, len(google.bodies)) == (2, "", 1)
+        assert vendor.KEY not in plane.log()

@@ -29,17 +29,26 @@ LEARNT = {
 SPOKEN = [estimate_seconds([text], 1.0) for text in TEXTS]
 
 
-def parts(calls: int = 2, learnt: dict[str, Any] | None = None, **settings: Any) -> Parts:
-    """What a quote looks at: the learnt times, the number of calls, the machines."""
+def parts(calls: int = 2, learnt: dict[str, Any] | None = None, usd: float = 0.0, **settings: Any) -> Parts:
+    """What a quote looks at: the learnt times, the number of calls, the machines, dollars for a language model."""
     machines = {"render_machine": "L4:2,4,16", "compose_machine": ",2,4", **settings}
     store = SimpleNamespace(setting=lambda _: json.dumps(LEARNT if learnt is None else learnt))
     dispatcher = SimpleNamespace(parallel_calls=calls)
-    return cast("Parts", SimpleNamespace(store=store, dispatcher=dispatcher, settings=Settings(**machines)))
+    planner = SimpleNamespace(usd=usd)
+    told = SimpleNamespace(store=store, dispatcher=dispatcher, settings=Settings(**machines), storyboard=planner)
+    return cast("Parts", told)
 
 
 def request(**options: Any) -> VideoRequest:
     """A script of two scenes."""
     return VideoRequest("", "", "\n\n".join(TEXTS), Options(resolution=360, **options))
+
+
+def test_a_language_model_is_quoted_with_its_price() -> None:
+    alone, helped = quote(parts(), request()), quote(parts(usd=0.005), request())
+
+    assert helped.usd == pytest.approx(alone.usd + 0.005)
+    assert helped.body()["planningUsd"] == 0.005
 
 
 def test_seconds_of_stages_and_machines_follow_from_the_learnt_times() -> None:
