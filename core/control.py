@@ -23,6 +23,7 @@ from core.errors import (
 )
 from core.journal import EventKind, note
 from core.material import edited
+from core.orders import account_of, orders_of
 from core.pace import settle
 from core.plan import plan, told_by
 from core.ports import CallState, Parts
@@ -80,9 +81,23 @@ def cancel(parts: Parts, video: Video) -> Video:
 
 
 def stop_calls(parts: Parts, video: Video) -> None:
-    """Cancel every call of the last hand-out; those that have ended are no error."""
+    """Cancel every call of the last hand-out, and what they have ordered; those that have ended are no error."""
     for call in read_handle(video).get("calls", []):
         parts.dispatcher.cancel(call["id"])
+    if parts.take_back is not None:
+        _take_back(parts.take_back, video, parts.store.scenes(video.id))
+
+
+def _take_back(take_back: Callable[[str], None], video: Video, scenes: Sequence[Scene]) -> None:
+    """Nobody waits any more for what is ordered and not fetched. What cannot be taken back is found by a retry."""
+    accounts = costs.accounts_of(video)
+    orders = [order.id for scene in scenes for order in orders_of(scene) if order.id]
+    try:
+        for order_id in orders:
+            if account_of(order_id) not in accounts:
+                take_back(order_id)
+    except ScenewrightError as error:
+        log.warning("orders were not taken back: %s", error.sentence, extra={"action": "orders_left"})
 
 
 def _let_go(parts: Parts, video: Video) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from core.adapters.appwrite_function import AppwriteFunction
 from core.adapters.appwrite_store import AppwriteStore
 from core.adapters.http_dispatch import HttpDispatcher
 from core.adapters.inline_dispatch import InlineDispatcher
+from core.adapters.luma_orders import LumaOrders
 from core.adapters.modal_dispatch import ModalDispatcher
 from core.costs import Meter
 from core.engines.cards_palettes import PALETTES
@@ -90,10 +92,17 @@ def build_parts(settings: Settings, *, function_id: str = "") -> Parts:
         settings=settings,
         clock=clock,
         plan_soon=AppwriteFunction(client, function_id).process if function_id else None,
+        take_back=_take_back(settings),
     )
     if isinstance(dispatcher, InlineDispatcher):
         dispatcher.run = lambda job: run_job(parts, build_engines(settings), job)
     return parts
+
+
+def _take_back(settings: Settings) -> Callable[[str], None] | None:
+    """How orders of footage are taken back, where such orders are taken."""
+    offered = "luma" in settings.picture_names
+    return LumaOrders(settings.luma_api_key, settings.luma_url).take_back if offered else None
 
 
 def _client(settings: Settings) -> AppwriteClient:

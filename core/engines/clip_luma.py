@@ -42,8 +42,8 @@ class LumaFootage:
     reply was lost or a process died in between, looks for it in the service's list by request and time before placing
     another one. One risk is left: an order that the list does not show yet is placed a second time.
 
-    A generation that failed is not charged by the service, so a new one is ordered, once. One that is deleted before
-    it was finished is not counted as paid; the service does not say whether it is.
+    A generation that failed, or was deleted before it was finished, is taken as not charged: so a new one is ordered
+    after a failure, once. The service's bill decides.
     """
 
     id = "luma"

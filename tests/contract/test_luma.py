@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from core import control, stack
+from core.adapters.luma_orders import LumaOrders
 from core.documents import FPS, Canvas, Scene
 from core.engines.clip_luma import LumaFootage
 from core.errors import (
@@ -364,6 +365,16 @@ def test_until_it_is_learnt_a_scene_is_expected_to_take_forty_five_seconds_s3_39
     assert 0.2 < max(share for share in here.shares if share < 0.9) < 0.6
 
 
+def test_taking_back_says_when_it_fails_and_is_content_with_what_is_gone(here: Set) -> None:
+    orders = LumaOrders(KEY, here.server.url)
+    orders.take_back("nobody-knows-it")
+    here.server.tricks = [Trick("DELETE", 503)]
+    for broken in (orders, LumaOrders(KEY, "http://127.0.0.1:9"), LumaOrders("a-wrong-key", here.server.url)):
+        with pytest.raises(UnavailableError) as caught:
+            broken.take_back("any")
+        assert "key" not in caught.value.sentence
+
+
 def test_the_length_of_a_narration_is_no_reason_to_pay_again(here: Set) -> None:
     assert here.engine.wants(brief_of(frames=90)) == here.engine.wants(brief_of(frames=400))
     assert here.engine.wants(brief_of("A gull")) != here.engine.wants(brief_of("A boat"))
@@ -528,6 +539,32 @@ def test_cancelling_takes_back_what_is_ordered_and_not_fetched(begin: Begin, ser
     assert sorted(server.deleted) == sorted(made.id for made in server.made)
     assert len(server.made) == 2
     assert story.made.video.status is VideoStatus.CANCELLED
+
+
+def test_cancelling_takes_back_also_what_a_killed_renderer_has_ordered(begin: Begin, server: Luma) -> None:
+    class KilledError(BaseException):
+        """The process is gone."""
+
+    def die(_: float) -> None:
+        raise KilledError
+
+    story = story_of(begin, server, TEXTS[:2])
+    killed = LumaFootage(KEY, server.url, sleep=die)
+    with pytest.raises(KilledError):
+        story.made.run(replace(story.engines, footage={"luma": killed}))
+    offered = Settings(endpoint="http://unused", pictures="cards,luma", luma_api_key=KEY, luma_url=server.url)
+    made = replace(story.made, parts=replace(story.made.parts, take_back=build_parts(offered).take_back))
+    control.cancel(made.parts, made.video)
+    ordered = [m.id for m in server.made]
+    assert (len(ordered), sorted(server.deleted)) == (2, sorted(ordered))
+
+    control.retry(made.parts, made.video, build_choices(SETTINGS))
+    made.run(story.engines)
+    assert made.video.status is VideoStatus.COMPLETED, made.video.error_message
+    assert len(server.made) == 4
+    assert made.video.cost_usd == pytest.approx(2 * PRICE)
+    control.delete(made.parts, made.video)
+    assert len(server.deleted) == 2, "what is fetched and paid stays"
 
 
 def test_killing_the_renderer_while_it_waits_leads_to_no_second_generation(film: bytes, tmp_path: Path) -> None:
