@@ -1,0 +1,250 @@
+"""Scenes that Manim programs animate: run in the sandbox, kept, mended by a language model that remembers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from appwrite.exception import AppwriteException
+from appwrite.services.users import Users
+
+from core.adapters.appwrite_memory import AppwriteMemory
+from core.documents import FPS, Scene
+from core.engines.clip_manim import FIXES, ManimFootage
+from core.engines.manim_run import LocalRun
+from core.engines.manim_writer import ModelWriter
+from core.engines.script_gemini import GeminiModel
+from core.engines.script_slots import Slots
+from core.ports import Engines, Lesson
+from core.routes import Call, answer
+from core.schema import FILMS, MEMORY, database_id
+from core.status import SceneStatus, VideoStatus
+from core.wiring import build_choices
+from tests.contract.conftest import client_of
+from tests.contract.test_ladder import SETTINGS, TEXTS, Begin, Clock, Made, begin, engines_that, frame_of
+from tests.contract.test_sandbox_manim import PYTHON, why_not
+from tests.emulator.conftest import Running
+from tests.standins import gemini as vendor
+from tests.standins.gemini import Gemini
+
+__all__ = ["begin"]  # a fixture
+
+SETTING = "from manim import *\n\n\nclass Shown(Scene):\n    def construct(self):\n        "
+WORDS = SETTING + ("word = Text('Energy').scale_to_fit_width(3)\n        self.play(FadeIn(word), run_time=DURATION)\n")
+FORMULA = SETTING + (
+    "law = MathTypst('E = m c^2', color=LIGHT_2)\n        self.play(FadeIn(law.scale(2)), run_time=DURATION)\n"
+)
+FLOOD = SETTING + (
+    "wall = Rectangle(width=6, height=9, fill_opacity=1, color=PURE_RED)\n"
+    "        self.add(wall)\n        self.wait(DURATION)\n"
+)
+BROKEN = FLOOD.replace("Rectangle(", "Rektangle(")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def manim() -> None:
+    """Manim, and a sandbox to run it in."""
+    if reason := why_not():
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def google() -> Iterator[Gemini]:
+    """A language model that writes what a test says."""
+    with vendor.gemini() as running:
+        yield running
+        assert running.wrong == []
+
+
+@pytest.fixture
+def memory(appwrite: Running) -> AppwriteMemory:
+    """Of the embedded server."""
+    return AppwriteMemory(client_of(appwrite))
+
+
+@pytest.fixture(scope="module")
+def people(appwrite: Running) -> dict[str, dict[str, str]]:
+    """Two users, by what they show to be known."""
+    users = Users(appwrite.client(key=appwrite.key))
+    shown = {}
+    for name in ("ada", "eve"):
+        with suppress(AppwriteException):  # there from another test
+            users.create(name)
+        shown[name] = {"x-appwrite-session": users.create_session(name).secret}
+    return shown
+
+
+def engines_with(manim: ManimFootage) -> Engines:
+    """The real engines with this one for scenes that move."""
+    return replace(engines_that()[0], footage={"manim": manim})
+
+
+def writing(google: Gemini, memory: AppwriteMemory, *programs: str) -> Engines:
+    """Engines whose programs are written by the model: these, one after another."""
+    google.reset()
+    google.programs = list(programs)
+    writer = ModelWriter(GeminiModel(vendor.KEY, url=google.url), Slots(None, Clock(), 0, 0), Clock())  # type: ignore[arg-type]
+    return engines_with(ManimFootage(LocalRun(str(PYTHON), 60), writer, memory))
+
+
+def animated(made: Made, *codes: str) -> Made:
+    """Let these scenes be animated; an empty program is to be written."""
+    for scene, code in zip(made.scenes, codes, strict=True):
+        made.parts.store.advance(scene, engine="manim", code=code)
+    return made
+
+
+def program_of(made: Made, scene: Scene, path: Path) -> str:
+    """The program that a scene says it was made by, fetched from storage."""
+    asset = made.parts.store.asset(json.loads(scene.assets)["code"])
+    assert asset is not None
+    assert (asset.bucket_id, asset.kind) == ("source_code", "code")
+    assert scene.code_url == made.parts.files.view_url(asset.bucket_id, asset.file_id)
+    made.parts.files.download(asset.bucket_id, asset.file_id, path)
+    return path.read_text()
+
+
+def test_three_scenes_with_programs_of_their_own_become_a_film(begin: Begin, tmp_path: Path) -> None:
+    made = animated(begin(*TEXTS[:3]), WORDS, FORMULA, FLOOD)
+    seen: list[tuple[int, str]] = []
+    store, advance = made.parts.store, made.parts.store.advance
+
+    def watched(document, **changes):  # type: ignore[no-untyped-def]
+        if isinstance(document, Scene) and "status" in changes:
+            seen.append((document.scene_number, changes["status"]))
+        return advance(document, **changes)
+
+    store.advance = watched  # type: ignore[method-assign]
+    made.run(engines_with(ManimFootage(LocalRun(str(PYTHON), 60))))
+
+    video, scenes = made.video, made.scenes
+    assert video.status is VideoStatus.COMPLETED, video.error_message
+    assert video.substitutions == ""
+    coded = [SceneStatus.CODED, SceneStatus.RENDERING, SceneStatus.RENDERED]
+    assert seen == [(number, status) for number in (1, 2, 3) for status in coded]
+    for scene, program in zip(scenes, (WORDS, FORMULA, FLOOD), strict=True):
+        assert program_of(made, scene, tmp_path / "scene.py") == program
+    made.parts.files.download(FILMS, video.final_file_id, tmp_path / "film.mp4")
+    starts = np.cumsum([0, *(round(s.duration_seconds * FPS) - 10 for s in scenes)])
+    frames = [frame_of(tmp_path / "film.mp4", int(start) + 45)[:480] for start in starts[:3]]
+    assert frames[0].max() > 150 and frames[0].mean() < 60  # words on the style's ground
+    assert np.ptp(frames[1], axis=2).max() > 90  # a formula in colour
+    assert frames[2][..., 0].mean() > 200 and frames[2][..., 1:].mean() < 60  # red all over
+
+
+def shown_to(made: Made, user: str) -> list[dict[str, Any]]:
+    """The scenes as GET /videos/{id} tells them."""
+    call = Call("http", "", "GET", f"/videos/{made.id}", {}, "", user, "")
+    return answer(made.parts, build_choices(SETTINGS), call).body["scenes"]
+
+
+def test_the_program_that_was_written_is_downloaded_by_its_owner_alone(
+    begin: Begin, google: Gemini, memory: AppwriteMemory, people: dict[str, dict[str, str]]
+) -> None:
+    made = animated(begin(TEXTS[0]), "")
+    made.run(writing(google, memory, FLOOD))
+    assert made.video.status is VideoStatus.COMPLETED, made.video.error_message
+
+    (scene,) = shown_to(made, "ada")
+    url = scene["codeUrl"]
+    got = {name: requests.get(url, headers=session, timeout=20) for name, session in people.items()}
+    assert (got["ada"].status_code, got["ada"].text) == (200, FLOOD)
+    assert got["eve"].status_code == requests.get(url, timeout=20).status_code == 404
+
+    (question,) = google.questions
+    assert question["wanted"]["frame"]["width"] == 4.5 and question["wanted"]["frame"]["bottom"] > -2.4
+    assert question["user"]["scene"]["narration"] == "The sea is wide."
+    spent = [row for row in json.loads(made.video.costs).values() if row["machine"] == vendor.MODEL]
+    assert [list(row["items"]) for row in spent] == [["1/code"]]
+    assert made.video.cost_usd == pytest.approx(1200 * 0.25e-6 + 900 * 1.5e-6)
+
+
+def test_a_broken_program_is_mended_by_the_second_answer_and_the_mend_is_remembered(
+    begin: Begin, google: Gemini, memory: AppwriteMemory, tmp_path: Path
+) -> None:
+    engines = writing(google, memory, BROKEN, FLOOD)
+    made = animated(begin(TEXTS[0]), "")
+    made.run(engines)
+
+    assert made.video.status is VideoStatus.COMPLETED, made.video.error_message
+    assert made.video.substitutions == ""
+    assert program_of(made, made.scenes[0], tmp_path / "scene.py") == FLOOD
+    first, second = google.questions
+    assert "code" not in first["user"] and first["user"]["lessons"] == []
+    assert second["user"]["code"] == BROKEN
+    error = second["user"]["error"]
+    assert error.endswith("NameError: name 'Rektangle' is not defined")
+    assert 'File "scene.py", line 6, in construct' in error and "/" not in error.replace("scene.py", "")
+
+    # another video: who writes is warned, and who meets the error again is told what mended it
+    lesson = {
+        "error": "NameError: name 'Rektangle' is not defined",
+        "wrong": BROKEN.splitlines()[5],
+        "right": FLOOD.splitlines()[5],
+    }
+    engines = writing(google, memory, BROKEN, FLOOD)
+    again = animated(begin(TEXTS[1]), "")
+    again.run(engines)
+    assert again.video.status is VideoStatus.COMPLETED, again.video.error_message
+    first, second = google.questions
+    assert lesson in first["user"]["lessons"]
+    assert second["user"]["lessons"][0] == lesson
+    known = memory.recall(lesson["error"])
+    assert known is not None and known.uses == 2
+
+
+def test_a_program_that_cannot_be_mended_becomes_a_title_card(
+    begin: Begin, google: Gemini, memory: AppwriteMemory
+) -> None:
+    refused = FLOOD.replace("Rectangle(", "MathTex(")  # is never run, so that this takes no time
+    engines = writing(google, memory, refused)
+    made = begin(*TEXTS[:2])
+    made.parts.store.advance(made.scenes[1], engine="manim")
+    made.run(engines)
+
+    assert made.video.status is VideoStatus.COMPLETED, made.video.error_message
+    (said,) = json.loads(made.video.substitutions)
+    assert (said["scene"], said["used"]) == (2, "a title card")
+    assert said["why"].startswith(f"The program of the animation fails after {FIXES} fixes: Line 6: MathTex cannot")
+    assert len(google.bodies) == 1 + FIXES
+    assert made.scenes[1].code_url
+
+
+def test_a_scenes_own_program_that_fails_is_told_to_nobody_without_a_writer(begin: Begin) -> None:
+    made = begin(*TEXTS[:2])
+    made.parts.store.advance(made.scenes[1], engine="manim", code=BROKEN)
+    made.run(engines_with(ManimFootage(LocalRun(str(PYTHON), 60))))
+
+    assert made.video.status is VideoStatus.COMPLETED, made.video.error_message
+    (said,) = json.loads(made.video.substitutions)
+    assert (said["scene"], said["used"]) == (2, "a title card")
+    assert said["why"] == "The scene's own program fails: NameError: name 'Rektangle' is not defined."
+
+
+def test_without_a_sandbox_nothing_is_run_and_the_video_says_why(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.sandbox.landlock.abi", lambda: 0)
+    made = begin(*TEXTS[:2])
+    made.parts.store.advance(made.scenes[1], engine="manim", code=FLOOD)
+    made.run(engines_with(ManimFootage(LocalRun(str(PYTHON), 60))))
+
+    assert made.video.status is VideoStatus.COMPLETED, made.video.error_message
+    (said,) = json.loads(made.video.substitutions)
+    assert (said["scene"], said["used"]) == (2, "a title card")
+    assert "needs Linux 6.2 or newer with Landlock" in said["why"]
+
+
+def test_what_is_remembered_is_no_clients_to_read(
+    appwrite: Running, memory: AppwriteMemory, people: dict[str, dict[str, str]]
+) -> None:
+    memory.learn(Lesson("ValueError: kept from clients", "wrong", "right"))
+    path = f"{appwrite.endpoint}/tablesdb/{database_id()}/tables/{MEMORY}/rows"
+    for headers in ({}, people["ada"]):
+        seen = requests.get(path, headers={"x-appwrite-project": appwrite.project, **headers}, timeout=20)
+        assert (seen.status_code, seen.json().get("rows", [])) in ((401, []), (200, []))
