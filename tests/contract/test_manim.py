@@ -142,7 +142,7 @@ def test_three_scenes_with_programs_of_their_own_become_a_film(begin: Begin, tmp
 def shown_to(made: Made, user: str) -> list[dict[str, Any]]:
     """The scenes as GET /videos/{id} tells them."""
     call = Call("http", "", "GET", f"/videos/{made.id}", {}, "", user, "")
-    return answer(made.parts, build_choices(SETTINGS), call).body["scenes"]
+    return list(answer(made.parts, build_choices(SETTINGS), call).body["scenes"])
 
 
 def test_the_program_that_was_written_is_downloaded_by_its_owner_alone(

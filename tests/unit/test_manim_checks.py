@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_the_program_that_is_run_is_python_whatever_the_scene_holds() -> None:
         and isinstance(node.args[0], ast.Constant)
     ]
 
-    assert ast.literal_eval(told.replace("true", "True"))["code"] == nasty
+    assert json.loads(str(told))["code"] == nasty
     assert stage.frame == (4.5, 8.0)
 
 

@@ -24,24 +24,36 @@ def run_where(folder: Path, **programs: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_nothing_is_said_or_done_where_a_browser_is_installed(tmp_path: Path) -> None:
-    assert run_where(tmp_path, chromium="exit 1", id="echo 0", apt_get="exit 1") == []
+HAS_MANIMS = {"cc": "exit 0", "pkg_config": "exit 0"}
+HAS_BROWSER = {"chromium": "exit 1"}
+
+
+def test_nothing_is_said_or_done_where_everything_is_installed(tmp_path: Path) -> None:
+    assert run_where(tmp_path, id="echo 0", apt_get="exit 1", **HAS_BROWSER, **HAS_MANIMS) == []
 
 
 def test_who_may_not_install_is_told_what_is_missing_and_which_tests_are_skipped(tmp_path: Path) -> None:
-    (line,) = run_where(tmp_path, id="echo 1000", apt_get="exit 0")
-    assert "chromium is missing" in line
-    assert "tests/e2e/test_browser.py" in line
-    assert "apt-get install chromium" in line
+    browser, manim = run_where(tmp_path, id="echo 1000", apt_get="exit 0")
+    assert "chromium is missing" in browser
+    assert "tests/e2e/test_browser.py" in browser
+    assert "apt-get install chromium" in browser
+    assert "tests/contract/test_manim.py" in manim
+    assert "libcairo2-dev libpango1.0-dev pkg-config" in manim
 
 
 def test_a_failing_installation_does_not_fail_the_checks(tmp_path: Path) -> None:
-    lines = run_where(tmp_path, id="echo 0", apt_get="echo broken; exit 100")
+    lines = run_where(tmp_path, id="echo 0", apt_get="echo broken; exit 100", **HAS_MANIMS)
     assert len(lines) == 2
     assert "chromium is missing" in lines[1]
+
+
+def test_libraries_without_their_headers_are_installed(tmp_path: Path) -> None:
+    lines = run_where(tmp_path, id="echo 0", apt_get="exit 0", cc="exit 0", pkg_config="exit 1", **HAS_BROWSER)
+    assert lines == ["Installing Debian's gcc libc6-dev libcairo2-dev libpango1.0-dev pkg-config ..."]
 
 
 def test_an_installation_that_works_after_an_update_is_enough(tmp_path: Path) -> None:
     mark = tmp_path / "updated"
     apt = f'if [ "$1" = update ]; then : >"{mark}"; else [ -e "{mark}" ]; fi'
-    assert run_where(tmp_path, id="echo 0", apt_get=apt) == ["Installing Debian's chromium ..."]
+    lines = run_where(tmp_path, id="echo 0", apt_get=apt, **HAS_MANIMS)
+    assert lines == ["Installing Debian's chromium ..."]
