@@ -9,7 +9,7 @@ from typing import Any
 
 import modal
 
-from core.deployment import WEIGHTS, Deployment, container_env
+from core.deployment import SECRET, SECRET_KEYS, VOLUME, WEIGHTS, Deployment, container_env
 from core.schema import PATH as SCHEMA
 from core.settings import Settings
 
@@ -25,7 +25,6 @@ MODEL_PACKAGES = (
     "accelerate==1.15.0 coqui-tts==0.28.0 diffusers==0.42.0 safetensors==0.8.0 six==1.17.0 torch==2.13.0 "
     "torchaudio==2.11.0 torchcodec==0.17.0 transformers==5.23.0"
 ).split()
-SECRET_KEYS = ["APPWRITE_ENDPOINT", "APPWRITE_PROJECT_ID", "APPWRITE_API_KEY"]
 
 settings, machines = replace(Settings.from_env(), renderer="modal"), Deployment.from_env()
 told = container_env(settings)
@@ -48,8 +47,8 @@ models = (
 )
 
 app = modal.App(settings.modal_app)
-weights = modal.Volume.from_name("scenewright-weights", create_if_missing=True)
-backend = modal.Secret.from_name("scenewright-backend", required_keys=SECRET_KEYS)
+weights = modal.Volume.from_name(VOLUME, create_if_missing=True)
+backend = modal.Secret.from_name(SECRET, required_keys=list(SECRET_KEYS))
 
 
 @app.cls(
@@ -106,6 +105,14 @@ def compose(job: dict[str, Any]) -> dict[str, str]:
     from core import containers
 
     return containers.container().work(job, modal.current_function_call_id() or "")
+
+
+@app.function(image=with_source(base), env=told, secrets=[backend], timeout=120, scaledown_window=2, retries=0)
+def check() -> dict[str, str]:
+    """Whether containers can work with Appwrite, for `scenewright doctor --deep`: see `containers.check`."""
+    from core import containers
+
+    return containers.check()
 
 
 @app.function(

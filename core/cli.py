@@ -405,12 +405,15 @@ def purge(
 
 
 @app.command()
-def doctor(data: Data = None) -> None:
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Also ask services, and start a container on Modal.")] = False,
+    data: Data = None,
+) -> None:
     """Check every part, and say what to do about what is not well."""
     from core.doctor import examine
 
     worst = 0
-    for finding in examine(data):
+    for finding in examine(data, deep=deep):
         worst = max(worst, finding.level)
         out.print(finding.line(), soft_wrap=True)
     raise typer.Exit(FAILED if worst == 2 else DONE)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from core import logs
 from core.errors import ScenewrightError
@@ -115,6 +116,20 @@ def ready(loaded: Loaded) -> Container:
         settings = Settings.from_env()
         place(loaded.engines, settings.device)
         return Container(build_parts(settings), loaded.engines, loaded.seconds + time.monotonic() - begun)
+
+
+def check() -> dict[str, str]:
+    """Read one thing of Appwrite with the key: what every job begins with.
+
+    Returns:
+        {"state": "done", "endpoint"}, or {"state": "failed", "code", "sentence"}.
+    """
+    try:
+        settings = Settings.from_env()
+        build_parts(settings).store.due_videos(datetime.now(UTC), 1)
+    except ScenewrightError as error:
+        return _failed(error)
+    return {"state": "done", "endpoint": settings.endpoint}
 
 
 @functools.cache

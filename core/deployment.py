@@ -19,6 +19,8 @@ _NOT_TOLD = frozenset(
     "SCENEWRIGHT_WORKER_QUEUE MODAL_TOKEN_ID MODAL_ENVIRONMENT MODAL_SERVER_URL".split()
 )
 WEIGHTS = "/weights"  # where the Volume is
+VOLUME, SECRET = "scenewright-weights", "scenewright-backend"  # their names on Modal
+SECRET_KEYS = ("APPWRITE_ENDPOINT", "APPWRITE_PROJECT_ID", "APPWRITE_API_KEY")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

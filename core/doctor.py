@@ -12,27 +12,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import requests
 from appwrite.exception import AppwriteException
-from rich.text import Text
 from websockets.exceptions import WebSocketException
 
-from core import processes
+from core import doctor_engines, processes
 from core import stack as local
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.http_dispatch import render_url
 from core.adapters.retries import translate
 from core.cli_connect import Connection, connected, folder_of
 from core.errors import MissingToolError, ScenewrightError, UnavailableError
+from core.findings import BROKEN, DOUBTFUL, WELL, Finding, Seen
 from core.schema import FUNCTION, schema
+from core.settings import Settings
 from core.watch import Session, execute, subscribed
 
-WELL, DOUBTFUL, BROKEN = 0, 1, 2
 _ROOM = 2_000_000_000  # bytes that some films and their scenes take
 _LITTLE_ROOM = 500_000_000
 _RENDERER_SECONDS = 20.0  # a renderer that has just started loads its engines
@@ -40,45 +39,33 @@ _SCRIPTS = {"Arabic": "مرحبا", "Chinese": "你好世界", "Japanese": "こ�
 _ENCODERS, _FILTERS = ("libx264", "aac"), ("ass", "ebur128", "alimiter", "sidechaincompress")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was seen of one part. `level`: WELL, DOUBTFUL or BROKEN; the sentence of a fault says what to do."""
+def examine(data: Path | None, *, deep: bool = False) -> Iterator[Finding]:
+    """Look at this machine, then at the server in force; the local stack is started if there is no other.
 
-    part: str
-    level: int
-    sentence: str
-
-    def line(self) -> Text:
-        """One coloured line."""
-        mark, colour = (("✓", "green"), ("!", "yellow"), ("✗", "red"))[self.level]
-        return Text.assemble((f"{mark} ", colour), (f"{self.part:<12}", "bold"), (self.sentence, colour))
-
-
-Seen = tuple[int, str]
-
-
-def examine(data: Path | None) -> Iterator[Finding]:
-    """Look at this machine, then at the server in force; the local stack is started if there is no other."""
+    `deep`: also ask services that are far away, and start a container where the renderer is Modal.
+    """
     folder = folder_of(data)
     machine: dict[str, Callable[[], Seen]] = {
         "python": _python,
         "ffmpeg": _ffmpeg,
-        "voice": _voice,
         "fonts": _fonts,
         "disk": partial(_disk, folder),
         "folder": partial(_folder, folder),
         "port": _port,
     }
     for part, look in machine.items():
-        yield _look(part, look)
+        yield look_at(part, look)
+    for part, look in doctor_engines.looks(Settings.from_env(), deep=deep):
+        yield look_at(part, look)
     try:
         with connected(data, start=True) as connection:
-            yield from _server(connection)
+            yield from _server(connection, deep=deep)
     except ScenewrightError as error:
         yield Finding("server", BROKEN, error.sentence)
 
 
-def _look(part: str, look: Callable[[], Seen]) -> Finding:
+def look_at(part: str, look: Callable[[], Seen]) -> Finding:
+    """Look at one part; a fault that is raised is a finding too."""
     try:
         return Finding(part, *look())
     except ScenewrightError as error:
@@ -113,15 +100,6 @@ def _ffmpeg() -> Seen:
             "or remove it to use the packaged one."
         )
     return WELL, f"ffmpeg {version} with x264 and libass"
-
-
-def _voice() -> Seen:
-    from core.engines.voice_espeak import EspeakVoice
-
-    count = len(EspeakVoice().voices())
-    if not count:
-        return BROKEN, "espeak-ng lists no voice: install the package espeakng-loader again."
-    return WELL, f"espeak-ng with {count} voices"
 
 
 def _fonts() -> Seen:
@@ -161,20 +139,20 @@ def _port() -> Seen:
 # ---- the server in force
 
 
-def _server(connection: Connection) -> Iterator[Finding]:
-    yield _look("appwrite", partial(_appwrite, connection))
-    yield _look("key", partial(_key, connection))
-    yield _look("schema", partial(_schema, connection))
-    yield _look("renderer", partial(_renderer, connection))
+def _server(connection: Connection, *, deep: bool) -> Iterator[Finding]:
+    yield look_at("appwrite", partial(_appwrite, connection))
+    yield look_at("key", partial(_key, connection))
+    yield look_at("schema", partial(_schema, connection))
+    yield from _renderers(connection, deep=deep)
     try:
         session = connection.session()
     except ScenewrightError as error:
         yield Finding("sign-in", BROKEN, error.sentence)
         return
     yield Finding("sign-in", WELL, "An anonymous user can sign in")
-    yield _look("function", partial(_function, session))
-    yield _look("storage", partial(_storage, connection))
-    yield _look("realtime", partial(_realtime, session))
+    yield look_at("function", partial(_function, session))
+    yield look_at("storage", partial(_storage, connection))
+    yield look_at("realtime", partial(_realtime, session))
 
 
 def _appwrite(connection: Connection) -> Seen:
@@ -244,6 +222,16 @@ def _schema(connection: Connection) -> Seen:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         return BROKEN, f"Missing: {', '.join(missing[:5])}{more}; run `python scripts/setup_db.py`."
     return WELL, f"{len(schema()['tables'])} tables, {len(schema()['buckets'])} buckets and the function are there"
+
+
+def _renderers(connection: Connection, *, deep: bool) -> Iterator[Finding]:
+    if connection.settings.renderer != "modal":
+        yield look_at("renderer", partial(_renderer, connection))
+        return
+    from core import doctor_modal
+
+    for part, look in doctor_modal.looks(connection.settings, deep=deep):
+        yield look_at(part, look)
 
 
 def _renderer(connection: Connection) -> Seen:

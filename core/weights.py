@@ -29,6 +29,13 @@ HUB_MODELS: dict[str, tuple[Source, ...]] = {**PICTURES, "xtts": (XTTS,)}
 NAMES = (*HUB_MODELS, "vits")
 
 
+def files_of(name: str) -> set[str]:
+    """Every file that the folder of a model holds, by its path in it."""
+    if name == "vits":
+        return {"config.json", "model_file.pth"}
+    return {place for source in HUB_MODELS[name] for place in source.files.values()}
+
+
 def seed(folder: Path, names: Sequence[str], *, hub: str = HUB, vits: str = VITS_ARCHIVE) -> list[str]:
     """Put the weights of these models into `folder`/<name>; files that are there whole are left as they are.
 

@@ -39,16 +39,16 @@ class ModalDispatcher:
         """See ports.Dispatcher."""
         body = {"kind": job.kind, "video_id": job.video_id, "attempt": job.attempt, "scenes": list(job.scenes)}
         try:
-            return _within_seconds(_spawn(self._app, body))
+            return within_seconds(_spawn(self._app, body))
         except Exception as error:
-            raise _explained(error, self._app) from error
+            raise explained(error, self._app) from error
 
     def status(self, call_id: str) -> CallState:
         """See ports.Dispatcher."""
         if not call_id.startswith(_CALL_PREFIX):
             return CallState.LOST  # another renderer's, from before this one was chosen
         try:
-            return _within_seconds(_state(call_id))
+            return within_seconds(_state(call_id))
         except Exception:
             return CallState.UNKNOWN
 
@@ -57,22 +57,22 @@ class ModalDispatcher:
         if not call_id.startswith(_CALL_PREFIX):
             return
         try:
-            _within_seconds(_cancel(call_id))
+            within_seconds(_cancel(call_id))
         except Exception:
             return  # it will find out by itself: every renderer re-reads its video
 
 
-def _within_seconds(asked: Coroutine[Any, Any, T]) -> T:
-    """Ask Modal, for ten seconds at most. Raises the builtin TimeoutError, and whatever the client raises."""
+def within_seconds(asked: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+    """Ask Modal, for ten seconds at most unless more are given. Raises TimeoutError and what the client raises."""
 
     async def bounded() -> T:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(seconds or _SECONDS):
             return await asked
 
     return asyncio.run(bounded())
 
 
-def _client() -> Any:
+def modal_client() -> Any:
     """Modal's package, imported when somebody first needs it: half a second, and only this renderer does."""
     os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", _THROTTLE_SECONDS)
     import modal
@@ -81,7 +81,7 @@ def _client() -> Any:
 
 
 async def _spawn(app: str, body: dict[str, Any]) -> str:
-    modal = _client()
+    modal = modal_client()
     if body["kind"] == RENDER:
         target = modal.Cls.from_name(app, RENDERER)().render
     else:
@@ -92,7 +92,7 @@ async def _spawn(app: str, body: dict[str, Any]) -> str:
 
 async def _state(call_id: str) -> CallState:
     """What Modal says of a call. Raises what the client raises when it cannot ask, and TimeoutError."""
-    modal = _client()
+    modal = modal_client()
     from grpclib.exceptions import GRPCError
 
     call = modal.FunctionCall.from_id(call_id)
@@ -123,12 +123,12 @@ async def _waiting_or_pending(call: Any) -> CallState:
 
 
 async def _cancel(call_id: str) -> None:
-    await _client().FunctionCall.from_id(call_id).cancel.aio(terminate_containers=True)
+    await modal_client().FunctionCall.from_id(call_id).cancel.aio(terminate_containers=True)
 
 
-def _explained(error: Exception, app: str) -> ScenewrightError:
+def explained(error: Exception, app: str) -> ScenewrightError:
     """What a person can do about a submit that failed; the client's own message may hold a token and is not shown."""
-    known = _client().exception
+    known = modal_client().exception
     if isinstance(error, TimeoutError):
         return UnavailableError(f"Modal did not answer within {_SECONDS:g} seconds.", code="modal_silent")
     if isinstance(error, known.ResourceExhaustedError):

@@ -242,6 +242,17 @@ class Catalog:
         self.commits[self.volumes[request.volume_id]] += 1
         return api_pb2.VolumeCommitResponse(skip_reload=True)
 
+    async def VolumeListFiles(self, request: Any) -> AsyncIterator[api_pb2.VolumeListFilesResponse]:
+        root = self.volume(self.volumes[request.volume_id])
+        folder = root / request.path.strip("/")
+        if not folder.exists():
+            raise GRPCError(Status.NOT_FOUND, f"No file {request.path!r}")
+        answer = api_pb2.VolumeListFilesResponse()
+        for path in sorted(folder.rglob("*") if request.recursive else folder.iterdir()):
+            kind = api_pb2.FileEntry.DIRECTORY if path.is_dir() else api_pb2.FileEntry.FILE
+            answer.entries.add(path=path.relative_to(root).as_posix(), type=kind, size=path.stat().st_size)
+        yield answer
+
     async def VolumeReload(self, request: Any) -> Empty:
         return Empty()
 

@@ -28,7 +28,7 @@ from tests.plane.calls import Calls
 from tests.plane.catalog import ENVIRONMENT, Catalog
 from tests.plane.records import App, Call, Delivery, Deployed, Input
 from tests.plane.scheduler import Means, Scheduler, Task
-from tests.plane.wire import Service, Wire
+from tests.plane.wire import TOKEN_ID, Service, Wire
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class Plane:
         """Variables that make any Modal client, in this or another process, speak to this plane."""
         return {
             "MODAL_SERVER_URL": self.url,
-            "MODAL_TOKEN_ID": "ak-plane",
+            "MODAL_TOKEN_ID": TOKEN_ID,
             "MODAL_TOKEN_SECRET": "as-plane",
             "MODAL_ENVIRONMENT": ENVIRONMENT,
             "MODAL_CONFIG_PATH": str(self.folder / "none.toml"),

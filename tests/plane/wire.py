@@ -13,6 +13,7 @@ from grpclib.server import Stream
 from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 
+TOKEN_ID = "ak-plane"  # the one there is
 # calls whose second arrival under the same key must answer what the first did
 ONCE = frozenset({"FunctionMap", "FunctionPutInputs"})
 # what a container asks for itself; all else is the code in it, which `restrict_modal_access` shuts out
@@ -49,6 +50,8 @@ class Wire:
             "x-modal-token-id"
         ):
             raise GRPCError(Status.UNAUTHENTICATED, "Token missing")
+        if metadata.get("x-modal-token-id", TOKEN_ID) != TOKEN_ID:
+            raise GRPCError(Status.UNAUTHENTICATED, "Token validation failed")
         if task is not None and task.function.definition.untrusted and name not in CONTAINER_OWN:
             raise GRPCError(Status.PERMISSION_DENIED, "This container has no access to Modal")
         if self.refusals.get(name):

@@ -44,6 +44,7 @@ STEPS = [
 ]
 # above wiring; every module of the command line too
 ABOVE = {"job", "containers", "deployment", "isolated", "weights", "worker", "stack", "watch", "doctor"}
+ABOVE |= {"doctor_modal", "doctor_engines", "findings"}
 HEAVY = {"modal", "torch", "diffusers", "TTS", "ffmpeg", "imageio_ffmpeg", "cv2", "PIL", "numpy", "espeakng_loader"}
 
 
