@@ -251,7 +251,12 @@ class SceneAssets:
                     return self._played(engine, wanted, path, notes)
                 return engine.shoot(wanted, path, notes, self._report_picture)
 
-            facts = self._by_engine("footage", shoot)
+            try:
+                facts = self._by_engine("footage", shoot)
+            except CannotMakeError:
+                if isinstance(engine, OrderedFootage) and notes.get(ORDER):
+                    engine.cancel(notes)  # something else stands in: nobody comes back for it
+                raise
             asset = self._keep("footage", key, path, {**facts, **took(engine.id, begun)})
         self._pay(asset)
         return asset
