@@ -36,7 +36,8 @@ def read_handle(video: Video) -> dict[str, Any]:
     `calls` (list of {id, kind, scenes}), `handed_at` and `asked_at` (ISO: of these calls, of a person's
     last word), `asked` (a person's wish that is not carried out yet), `expected_seconds`, `shares` (scene number to the
     share of it that is made), `work` (eta.Work), `past` (of the scenes, once they are made: seconds `waited`, `took`,
-    and `alone` as eta.Work has it), `queued` (whether a renderer was busy with others first).
+    and `alone` as eta.Work has it), `queued` (whether a renderer was busy with others first), `unstarted` (a sentence:
+    no renderer began the attempt before this one).
     """
     return dict(json.loads(video.handle)) if video.handle else {}
 
@@ -253,7 +254,10 @@ def wait_changes(parts: Parts, video: Video) -> dict[str, Any]:
     now = parts.clock.now()
     waited = since(read_handle(video).get("handed_at", now.isoformat()), now)
     wait = max(seconds, rest_of_wait(usual, waited))
-    if count:
+    unstarted = read_handle(video).get("unstarted")
+    if unstarted:
+        stage = str(unstarted)
+    elif count:
         stage = f"Waiting: {'1 video is' if count == 1 else f'{count} videos are'} in front of yours"
     elif video.status is VideoStatus.COMBINING:
         stage = "Every scene is made; waiting for a renderer to join them"

@@ -444,6 +444,10 @@ class Store(Protocol):
         """All recorded assets of a video."""
         ...
 
+    def made_since(self, kinds: Sequence[str], moment: datetime) -> bool:
+        """Whether an asset of one of these kinds was recorded since, of whatever video."""
+        ...
+
     def record(self, event: Event, owner_id: str) -> None:
         """Add to the video's log, readable by its owner."""
         ...

@@ -170,6 +170,12 @@ class Settings:
     combine_deadline_seconds: float = _setting(
         "SCENEWRIGHT_COMBINE_DEADLINE_SECONDS", 900.0, "s", "the same for the call that joins the scenes"
     )
+    start_deadline_seconds: float = _setting(
+        "SCENEWRIGHT_START_DEADLINE_SECONDS",
+        900.0,
+        "s",
+        "how long a call on Modal may wait while nothing is made there; then it is handed out again",
+    )
     deadline_factor: float = _setting(
         "SCENEWRIGHT_DEADLINE_FACTOR", 6.0, "times", "a call may take so many times what was expected, if that is more"
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from core import control
 from core.deadlines import next_look, stage_deadline, too_old
@@ -116,11 +117,14 @@ def _running(parts: Parts, video: Video) -> list[str]:
     return [i for i in ids if parts.dispatcher.status(i) not in _CALL_GONE]
 
 
-def _given_up(parts: Parts, video: Video) -> bool:
-    """End a video that was handed out as often as a person may expect."""
+def _given_up(parts: Parts, video: Video, unstarted: str = "") -> bool:
+    """End a video that was handed out as often as a person may expect; `unstarted`: why it never began."""
     if video.tries < parts.settings.tries_max:
         return False
-    fail(parts, video, "tries_used_up", f"It was tried {video.tries} times and never ended. Ask again to retry it.")
+    if unstarted:
+        fail(parts, video, "no_container", unstarted)
+    else:
+        fail(parts, video, "tries_used_up", f"It was tried {video.tries} times and never ended. Ask again to retry it.")
     return True
 
 
@@ -159,7 +163,8 @@ def _look_after_calls(parts: Parts, video: Video) -> bool:
     running = _running(parts, video)
     # a deadline is for those who work: in a queue it would only cost the place
     queued = bool(running) and all(parts.dispatcher.status(i) is CallState.WAITING for i in running)
-    if queued or (running and not overdue):
+    unstarted = _unstarted(parts, video) if queued else ""
+    if not unstarted and (queued or (running and not overdue)):
         news = wait_changes(parts, video) if queued else {}
         later = now + timedelta(seconds=parts.settings.stale_seconds)
         look = later if queued else next_look(parts.settings, video, now)
@@ -167,10 +172,34 @@ def _look_after_calls(parts: Parts, video: Video) -> bool:
         return False
     why = "It took longer than it ever should" if overdue else "The renderer went silent"
     _cancel_all(parts, video)
-    if _given_up(parts, video):
-        return True
+    if not _given_up(parts, video, unstarted):
+        _hand_out_again(parts, video, "Nobody began it" if unstarted else why, unstarted)
+    return True
+
+
+def _unstarted(parts: Parts, video: Video) -> str:
+    """What to say of calls that wait on Modal although there is no queue; empty: they wait in their turn.
+
+    A container that dies at its start is started again for ever, and its calls look like any that wait. But where
+    containers are at work and others wait for them, something is made now and then.
+    """
+    settings, now = parts.settings, parts.clock.now()
+    limit = timedelta(seconds=settings.start_deadline_seconds)
+    handed_at = read_handle(video).get("handed_at")
+    if settings.renderer != "modal" or not handed_at or now - datetime.fromisoformat(handed_at) < limit:
+        return ""
+    kinds = ("film",) if video.status is VideoStatus.COMBINING else ("voice", "picture", "clip")
+    if parts.store.made_since(kinds, now - limit):
+        return ""
+    minutes = max(1, round(limit.total_seconds() / 60))
+    return f"No container of Modal has started within {minutes} min: see `modal app logs {settings.modal_app}`."
+
+
+def _hand_out_again(parts: Parts, video: Video, why: str, unstarted: str) -> None:
+    """Begin a new attempt with what is missing; `unstarted`: told as the stage until somebody begins it."""
+    also: dict[str, Any] = {"handle": {"unstarted": unstarted}} if unstarted else {}
     if video.status is VideoStatus.COMBINING:
-        handed = hand_out(parts, video, [("compose", ())], stage="Joining the scenes again")
+        handed = hand_out(parts, video, [("compose", ())], stage=unstarted or "Joining the scenes again", **also)
         said = "the join was handed out again."
     else:
         scenes = parts.store.scenes(video.id)
@@ -178,10 +207,9 @@ def _look_after_calls(parts: Parts, video: Video) -> bool:
         if all(settled(s, video.attempt) for s in scenes):
             note(parts, video, EventKind.SWEPT, "All scenes are settled and nobody handed them on: done now.")
             hand_on(parts, video.id, video.attempt)
-            return True
+            return
         said = f"handing out {len(missing)} of {len(scenes)} scenes again"
         jobs = [("render", chunk) for chunk in spread(missing, parts.dispatcher.parallel_calls)]
-        handed = hand_out(parts, video, jobs, stage=f"{why}: {said}")
+        handed = hand_out(parts, video, jobs, stage=unstarted or f"{why}: {said}", **also)
     if handed is not None:
         note(parts, handed, EventKind.SWEPT, f"{why}: {said}")
-    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from enum import StrEnum
@@ -222,6 +223,11 @@ class AppwriteStore:
     def assets(self, video_id: str) -> list[Asset]:
         """See ports.Store."""
         return [Asset.from_row(r) for r in self._all(ASSETS, video_id)]
+
+    def made_since(self, kinds: Sequence[str], moment: datetime) -> bool:
+        """See ports.Store."""
+        wanted = [Query.greater_than_equal("$createdAt", iso(moment)), Query.equal("kind", list(kinds))]
+        return bool(self._list(ASSETS, [*wanted, Query.limit(1)])["rows"])
 
     def record(self, event: Event, owner_id: str) -> None:
         """See ports.Store."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,10 +12,10 @@ import pytest
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
 from core.control import retry
-from core.documents import Options, Scene, Video
+from core.documents import Asset, Options, Scene, Video
 from core.engines.storyboard_text import TextStoryboard
 from core.errors import BusyError, NotFoundError
-from core.identity import scene_id
+from core.identity import asset_id, scene_id
 from core.ports import CallState, Job, Parts
 from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
@@ -320,3 +320,47 @@ def test_scenes_have_ids_that_follow_from_video_and_number(parts: Parts) -> None
     video = handed_out(parts)
 
     assert [s.id for s in parts.store.scenes(video.id)] == [scene_id(video.id, n) for n in (1, 2, 3)]
+
+
+# ---- Modal: what waits there and never begins
+
+
+def on_modal(parts: Parts, renderer: Renderer) -> tuple[Parts, Video]:
+    """A video whose calls have waited on Modal for longer than a container may take to start."""
+    renderer.state = CallState.WAITING
+    settings = replace(SETTINGS, renderer="modal", start_deadline_seconds=30.0)
+    waiting = replace(parts, settings=settings, clock=Clock(datetime.now(UTC) - timedelta(seconds=60)))
+    video = handed_out(waiting)
+    waiting.clock.sleep(31)
+    return waiting, video
+
+
+def test_calls_that_no_container_begins_are_handed_out_again_and_then_fail_with_where_to_look(
+    parts: Parts, renderer: Renderer
+) -> None:
+    parts, video = on_modal(parts, renderer)
+    parts.clock.sleep(120)  # whatever other tests made is older than the limit
+    said = "No container of Modal has started within 1 min: see `modal app logs scenewright`."
+
+    again = look(parts, video)
+
+    assert again.attempt == video.attempt + 1
+    assert renderer.cancelled
+    assert again.stage == said
+    assert look(parts, again).stage == said  # as long as it waits
+    for _ in range(SETTINGS.tries_max):
+        parts.clock.sleep(31)
+        again = look(parts, again)
+    assert (again.status, again.error_code, again.error_message) == (VideoStatus.FAILED, "no_container", said)
+
+
+def test_calls_that_wait_behind_others_wait_as_long_as_they_must(parts: Parts, renderer: Renderer) -> None:
+    parts, video = on_modal(parts, renderer)
+    key = secrets.token_hex(32)
+    row = Asset(asset_id("another", key), "another", "clip", key, "videos", "f", key, 1)
+    parts.store.create_asset(row, "someone")  # now, within the limit: a container is at work
+
+    after = look(parts, video)
+
+    assert (after.attempt, after.status) == (video.attempt, VideoStatus.RENDERING)
+    assert not renderer.cancelled

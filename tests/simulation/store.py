@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -71,6 +71,7 @@ class MemoryStore:
     claims: dict[str, str] = field(default_factory=dict)  # purpose -> video
     winners: dict[str, str] = field(default_factory=dict)  # purpose -> who has won it
     kept: dict[str, Asset] = field(default_factory=dict)
+    born: dict[str, datetime] = field(default_factory=dict)  # asset -> when somebody first recorded it
     log: list[Event] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     _last: datetime = datetime.min
@@ -203,7 +204,12 @@ class MemoryStore:
 
     def create_asset(self, asset: Asset, owner_id: str) -> Asset:
         """See ports.Store."""
+        self.born.setdefault(asset.id, self.way.scheduler.now())
         return self.way.call(lambda: self.kept.setdefault(asset.id, asset))
+
+    def made_since(self, kinds: Sequence[str], moment: datetime) -> bool:
+        """See ports.Store."""
+        return self.way.call(lambda: any(a.kind in kinds and self.born[a.id] >= moment for a in self.kept.values()))
 
     def replace_asset(self, old: Asset, new: Asset) -> Asset:
         """See ports.Store."""
