@@ -25,6 +25,8 @@ MODEL_PACKAGES = (
     "accelerate==1.15.0 coqui-tts==0.28.0 diffusers==0.42.0 safetensors==0.8.0 six==1.17.0 torch==2.13.0 "
     "torchaudio==2.11.0 torchcodec==0.17.0 transformers==5.23.0"
 ).split()
+WRITER_PACKAGES = ["google-genai==3.4.0"]  # who writes programs of scenes
+MANIM_PACKAGES = "manim==0.22.0 ManimPango==0.7.1 pycairo==1.29.2 typst==0.15.0 numpy==2.4.6 pillow==13.0.0".split()
 
 settings, machines = replace(Settings.from_env(), renderer="modal"), Deployment.from_env()
 told = container_env(settings)
@@ -42,8 +44,14 @@ base = modal.Image.debian_slim(python_version=PYTHON).uv_pip_install(*PACKAGES)
 models = (
     modal.Image.debian_slim(python_version=PYTHON)
     .apt_install("ffmpeg", "espeak-ng", "libsndfile1")  # the voices' phonemes come from the program espeak-ng
-    .uv_pip_install(*PACKAGES, *MODEL_PACKAGES)
+    .uv_pip_install(*PACKAGES, *MODEL_PACKAGES, *WRITER_PACKAGES)
     .env({"HF_HUB_OFFLINE": "1"})  # weights come from the Volume alone
+)
+# two of Manim's packages are built here, from C
+manim = (
+    modal.Image.debian_slim(python_version=PYTHON)
+    .apt_install("build-essential", "libcairo2-dev", "libpango1.0-dev", "pkg-config")
+    .uv_pip_install(*MANIM_PACKAGES)
 )
 
 app = modal.App(settings.modal_app)
@@ -137,7 +145,7 @@ isolated_app = modal.App(f"{settings.modal_app}-isolated")
 
 
 @isolated_app.function(
-    image=with_source(base),
+    image=with_source(manim),
     cpu=(1.0, 2.0),
     memory=(1024, 4096),
     timeout=660,

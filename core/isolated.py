@@ -6,7 +6,7 @@ import base64
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ _SOURCE_BYTES = 200_000
 _WALL_SECONDS = (1.0, 600.0)
 _MEMORY_MB = (64, 3072)
 _STREAM_BYTES = 20_000  # of each stream's end that is told
-_FILES, _FILE_BYTES, _ALL_BYTES = 20, 2_000_000, 4_000_000  # of what is handed back
+_FILES, _FILE_BYTES, _ALL_BYTES = 20, 8_000_000, 10_000_000  # of what is handed back
 _DISK_BYTES = 200_000_000  # of all files while it runs
 
 
@@ -32,7 +32,7 @@ def run_source(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         request: {"source": text, "wall_seconds": 1 to 600 (60), "cpu_seconds": 1 to 600 (as wall_seconds),
-            "memory_mb": 64 to 3072 (1024)}.
+            "memory_mb": 64 to 3072 (1024), "keep": patterns of the files that are handed back (all)}.
 
     Returns:
         {"state": "done", "exit_code": int (negative: the signal that ended it), "timed_out": bool, "stopped": the
@@ -40,7 +40,7 @@ def run_source(request: Mapping[str, Any]) -> dict[str, Any]:
         {path: base64} (small files it left, by safe names), "left_out": [path] (those too large or too many)}; or
         {"state": "failed", "code": "invalid_input", "sentence"} when the request is none.
     """
-    source, wrong = request.get("source"), ""
+    source, wrong, keep = request.get("source"), "", request.get("keep", ["*"])
     wall = _limit(request, "wall_seconds", 60.0, *_WALL_SECONDS)
     cpu = _limit(request, "cpu_seconds", wall or 60.0, *_WALL_SECONDS)
     memory = _limit(request, "memory_mb", 1024, *_MEMORY_MB)
@@ -50,6 +50,8 @@ def run_source(request: Mapping[str, Any]) -> dict[str, Any]:
         wrong = f"`wall_seconds` and `cpu_seconds` must be from {_WALL_SECONDS[0]:g} to {_WALL_SECONDS[1]:g}."
     elif memory is None:
         wrong = f"`memory_mb` must be from {_MEMORY_MB[0]} to {_MEMORY_MB[1]}."
+    elif not (isinstance(keep, list) and all(isinstance(pattern, str) for pattern in keep[:_FILES])):
+        wrong = "`keep` must be a list of patterns."
     if wrong or wall is None or cpu is None or memory is None or not isinstance(source, str):
         return {"state": "failed", "code": "invalid_input", "sentence": wrong}
     limits = Limits(
@@ -61,7 +63,7 @@ def run_source(request: Mapping[str, Any]) -> dict[str, Any]:
     )
     scratch = Path(tempfile.mkdtemp(prefix="isolated-"))
     try:
-        return {"state": "done", **_ran(source, scratch, limits), **_collected(scratch, limits)}
+        return {"state": "done", **_ran(source, scratch, limits), **_collected(scratch, limits, keep[:_FILES])}
     finally:
         remove(scratch)
 
@@ -91,9 +93,9 @@ def _ran(source: str, scratch: Path, limits: Limits) -> dict[str, Any]:
     }
 
 
-def _collected(scratch: Path, limits: Limits) -> dict[str, Any]:
+def _collected(scratch: Path, limits: Limits, keep: Sequence[str]) -> dict[str, Any]:
     """The small files it left."""
     handed = replace(limits, kept_files=_FILES, file_bytes=_FILE_BYTES, kept_bytes=_ALL_BYTES)
-    taken, left = collect(scratch / "work", scratch / "taken", handed)
+    taken, left = collect(scratch / "work", scratch / "taken", handed, keep)
     files = {path: base64.b64encode((scratch / "taken" / path).read_bytes()).decode() for path in taken}
     return {"files": files, "left_out": sorted(left)}

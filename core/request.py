@@ -12,7 +12,7 @@ from core.documents import ASPECTS, AUTO, QUALITIES, SHORT_SIDES, Canvas, Option
 from core.errors import InvalidInputError
 from core.schema import FILMS, VIDEOS, bucket, column_size
 from core.text import TOPIC_SCENE_SECONDS, TOPIC_SECONDS, estimate_seconds, speakable, split
-from core.wishes import plan_of, wishes_of
+from core.wishes import PROGRAMS, plan_of, wishes_of
 
 MIN_SCRIPT_CHARS = 60
 PACE_RANGE = (0.8, 1.4)  # how far the speed may be bent to meet a wished length
@@ -157,6 +157,7 @@ def validate(raw: object, choices: Choices) -> VideoRequest:
         limit = choices.film_bytes_max()
         check_size(options.canvas, seconds, max(1, seconds // TOPIC_SCENE_SECONDS), limit, field="target_seconds")
         return VideoRequest(topic, description, script, options)
+    _refuse_unwritten(options.engine, choices, "engine")
     if len(script) < MIN_SCRIPT_CHARS:
         raise InvalidInputError(
             f"The script has only {len(script)} characters. Tell a little more: "
@@ -178,6 +179,17 @@ def validate(raw: object, choices: Choices) -> VideoRequest:
     return VideoRequest(topic, description, script, options)
 
 
+def _refuse_unwritten(engine: str, choices: Choices, field: str) -> None:
+    """A scene that a program animates needs one, and without a language model nobody writes it."""
+    if engine == PROGRAMS and not choices.topics:
+        raise InvalidInputError(
+            f"The engine {PROGRAMS} needs a program for each scene, and this deployment has no language model to "
+            "write it: give the scenes one by one, each with its `code`.",
+            code="no_writer",
+            field=field,
+        )
+
+
 def _of_scenes(raw: Mapping[str, Any], choices: Choices, other: str, description: str) -> VideoRequest:
     """A request that gives its scenes one by one; `other`: what else it gives to be told."""
     if other:
@@ -186,6 +198,10 @@ def _of_scenes(raw: Mapping[str, Any], choices: Choices, other: str, description
         )
     options = options_of(raw, choices)
     plan = plan_of(raw["scenes"], choices.engines, choices.scenes_max)
+    for place, wish in enumerate(wishes_of(plan)):
+        if not (wish.code or wish.picture_file_id or wish.clip_file_id):
+            engine = options.engine if wish.engine in ("", AUTO) else wish.engine
+            _refuse_unwritten(engine, choices, f"scenes[{place}].engine")
     texts = [wish.narration for wish in wishes_of(plan)]
     options = _paced(options, raw, texts)
     seconds = estimate_seconds(texts, options.speed)

@@ -213,11 +213,17 @@ def _footage(settings: Settings) -> dict[str, FootageEngine]:
 
 
 def _manim(settings: Settings) -> FootageEngine:
-    """Programs run in the sandbox of this machine; who plans writes them, if it is a language model."""
-    from core.engines.clip_manim import ManimFootage
-    from core.engines.manim_run import LocalRun
+    """Programs run in the sandbox of this machine, on Modal in containers of their own, since its kernel has no locks.
 
-    run = LocalRun(settings.manim_python, settings.manim_seconds, settings.work_dir)
+    Who plans writes them, if it is a language model.
+    """
+    from core.adapters.modal_isolated import ModalIsolated
+    from core.engines.clip_manim import ManimFootage, Run
+    from core.engines.manim_run import LocalRun, RemoteRun
+
+    run: Run = LocalRun(settings.manim_python, settings.manim_seconds, settings.work_dir)
+    if settings.renderer == "modal":
+        run = RemoteRun(ModalIsolated(settings.modal_app), settings.manim_seconds)
     if settings.planner_name == "text":
         return ManimFootage(run)
     from core.adapters.appwrite_memory import AppwriteMemory

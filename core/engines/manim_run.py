@@ -1,15 +1,17 @@
-"""Runs programs of scenes on this machine: in the sandbox, with the Python that has Manim, for so long at most."""
+"""Runs programs of scenes: in the sandbox, with the Python that has Manim, or in a locked place somewhere else."""
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from core.engines.fonts import FONTS
-from core.engines.manim_program import ERROR, FILM, trimmed
+from core.engines.manim_program import ERROR, FILM, SHOWN_AS, trimmed
 from core.errors import EngineError, MissingToolError
 from core.sandbox.limits import Limits
 from core.sandbox.runner import Outcome, Program, available, run
@@ -77,12 +79,52 @@ class LocalRun:
             raise EngineError("SCENEWRIGHT_MANIM_PYTHON names no program of this machine.", code="no_manim")
 
     def _error(self, outcome: Outcome, folder: Path) -> str:
-        """What went wrong, in words that tell a model what to change. Raises EngineError: Manim is not there."""
-        if outcome.ended.stopped:
-            return _STOPPED[outcome.ended.stopped].format(seconds=self._seconds)
         said = (folder / ERROR).read_text("utf-8", "replace") if ERROR in outcome.files else ""
-        if "No module named 'manim'" in said and "scene.py" not in said:
-            raise EngineError("The Python in SCENEWRIGHT_MANIM_PYTHON has no Manim.", code="no_manim")
-        if outcome.ended.exit_code < 0:
-            return f"It was ended by signal {-outcome.ended.exit_code}: it needs too much memory or time."
-        return trimmed(said or outcome.ended.stderr) or "It left no film."
+        ended = outcome.ended
+        return _wrong(said, ended.stopped, ended.exit_code, ended.stderr, self._seconds)
+
+
+class RemoteRun:
+    """Implements clip_manim.Run with `core.isolated.run_source` somewhere else."""
+
+    def __init__(
+        self, call: Callable[[Mapping[str, Any], Callable[[], None]], Mapping[str, Any]], seconds: float = 180.0
+    ) -> None:
+        """Nothing is called yet.
+
+        Args:
+            call: sends a request there and waits for the answer; called with `tick` too.
+            seconds: that one run may take.
+        """
+        self._call, self._seconds = call, seconds
+
+    def __call__(self, source: str, out: Path, tick: Callable[[], None]) -> str:
+        """See clip_manim.Run. Raises EngineError, codes no_manim, not_run, and those of the call."""
+        asked = {
+            "source": source,
+            "wall_seconds": self._seconds,
+            "memory_mb": _MEMORY_BYTES >> 20,
+            "keep": [FILM, ERROR],
+        }
+        answer = self._call(asked, tick)
+        if answer["state"] != "done":
+            raise EngineError(f"The program was not run: {answer.get('sentence', '')}", code="not_run")
+        files = {name: base64.b64decode(data) for name, data in answer["files"].items()}
+        if answer["exit_code"] == 0 and not answer["stopped"] and FILM in files:
+            out.write_bytes(files[FILM])
+            return ""
+        if FILM in answer["left_out"]:
+            return "The film is too large: show less that moves at the same time."
+        said = files.get(ERROR, b"").decode("utf-8", "replace")
+        return _wrong(said, answer["stopped"], answer["exit_code"], answer["stderr"], self._seconds)
+
+
+def _wrong(said: str, stopped: str, exit_code: int, stderr: str, seconds: float) -> str:
+    """What went wrong, in words that tell a model what to change. Raises EngineError: Manim is not there."""
+    if stopped:
+        return _STOPPED[stopped].format(seconds=seconds)
+    if "No module named 'manim'" in said and SHOWN_AS not in said:
+        raise EngineError("The Python that runs the programs of scenes has no Manim.", code="no_manim")
+    if exit_code < 0:
+        return f"It was ended by signal {-exit_code}: it needs too much memory or time."
+    return trimmed(said or stderr) or "It left no film."

@@ -16,21 +16,29 @@ from appwrite.exception import AppwriteException
 from appwrite.services.users import Users
 
 from core.adapters.appwrite_memory import AppwriteMemory
+from core.adapters.modal_isolated import ModalIsolated
 from core.documents import FPS, Scene
 from core.engines.clip_manim import FIXES, ManimFootage
-from core.engines.manim_run import LocalRun
+from core.engines.fonts import INTER
+from core.engines.manim_program import Stage, source_of
+from core.engines.manim_run import LocalRun, RemoteRun
 from core.engines.manim_writer import ModelWriter
 from core.engines.script_gemini import GeminiModel
 from core.engines.script_slots import Slots
+from core.errors import UnavailableError
+from core.media import probe
 from core.ports import Engines, Lesson
 from core.routes import Call, answer
 from core.schema import FILMS, MEMORY, database_id
 from core.status import SceneStatus, VideoStatus
 from core.wiring import build_choices
+from tests import on_modal
+from tests.contract.cells import ROOT
 from tests.contract.conftest import client_of
 from tests.contract.test_ladder import SETTINGS, TEXTS, Begin, Clock, Made, begin, engines_that, frame_of
 from tests.contract.test_sandbox_manim import PYTHON, why_not
 from tests.emulator.conftest import Running
+from tests.plane import Plane
 from tests.standins import gemini as vendor
 from tests.standins.gemini import Gemini
 
@@ -177,7 +185,8 @@ def test_a_broken_program_is_mended_by_the_second_answer_and_the_mend_is_remembe
     assert made.video.substitutions == ""
     assert program_of(made, made.scenes[0], tmp_path / "scene.py") == FLOOD
     first, second = google.questions
-    assert "code" not in first["user"] and first["user"]["lessons"] == []
+    assert "code" not in first["user"]
+    assert "Rektangle" not in json.dumps(first["user"]["lessons"])
     assert second["user"]["code"] == BROKEN
     error = second["user"]["error"]
     assert error.endswith("NameError: name 'Rektangle' is not defined")
@@ -240,11 +249,35 @@ def test_without_a_sandbox_nothing_is_run_and_the_video_says_why(begin: Begin, m
     assert "needs Linux 6.2 or newer with Landlock" in said["why"]
 
 
+def test_on_modal_programs_run_in_containers_of_their_own(tmp_path: Path) -> None:
+    stage = Stage((360, 640), FPS, 0.5, {"GROUND": "#101010", "INK": "#ffffff"}, "Inter", (str(INTER),))
+    ticks: list[int] = []
+    with Plane(python=PYTHON) as plane:
+        plane.deploy("-m modal_app::isolated_app", cwd=ROOT)
+        with plane.speaking():
+            run = RemoteRun(ModalIsolated(on_modal.APP), 60)
+            right = run(source_of(FLOOD, stage), tmp_path / "film.mp4", lambda: ticks.append(1))
+            wrong = run(source_of(BROKEN, stage), tmp_path / "none.mp4", lambda: None)
+            lost = RemoteRun(ModalIsolated("elsewhere"), 60)
+            with pytest.raises(UnavailableError, match="modal deploy -m modal_app::isolated_app"):
+                lost(source_of(FLOOD, stage), tmp_path / "none.mp4", lambda: None)
+
+    assert right == ""
+    assert ticks
+    assert probe.frames(tmp_path / "film.mp4") == 15
+    assert wrong.endswith("NameError: name 'Rektangle' is not defined")
+    assert not (tmp_path / "none.mp4").exists()
+
+
 def test_what_is_remembered_is_no_clients_to_read(
     appwrite: Running, memory: AppwriteMemory, people: dict[str, dict[str, str]]
 ) -> None:
     memory.learn(Lesson("ValueError: kept from clients", "wrong", "right"))
     path = f"{appwrite.endpoint}/tablesdb/{database_id()}/tables/{MEMORY}/rows"
     for headers in ({}, people["ada"]):
-        seen = requests.get(path, headers={"x-appwrite-project": appwrite.project, **headers}, timeout=20)
-        assert (seen.status_code, seen.json().get("rows", [])) in ((401, []), (200, []))
+        shown = {"x-appwrite-project": appwrite.project, **headers}
+        seen = requests.get(path, headers=shown, timeout=20)
+        written = requests.post(path, headers=shown, json={"rowId": "mine", "data": {"error": "x"}}, timeout=20)
+        assert seen.json() == {"total": 0, "rows": []}
+        assert written.status_code == 401
+    assert [lesson.error for lesson in memory.most_used(100)].count("ValueError: kept from clients") == 1

@@ -79,6 +79,8 @@ def test_isolated_source_finds_no_network_no_secret_and_no_volume(plane: Plane) 
     assert made.block_network
     assert made.untrusted
     assert made.single_use_containers
+    assert any("libpango1.0-dev" in line for line in function.image)
+    assert any("manim==" in line and "typst==" in line for line in function.image)
 
 
 def test_isolated_source_runs_in_its_container(plane: Plane) -> None:
@@ -186,7 +188,8 @@ def pins(path: str) -> dict[str, str]:
 def test_the_images_have_the_versions_that_the_tests_have() -> None:
     import modal_app
 
-    known = {**pins("tests/gpu/requirements.txt"), **pins("requirements.lock")}
-    packages = [p.partition("==") for p in modal_app.PACKAGES + modal_app.MODEL_PACKAGES]
+    known = {**pins("tests/gpu/manim.txt"), **pins("tests/gpu/requirements.txt"), **pins("requirements.lock")}
+    named = modal_app.PACKAGES + modal_app.MODEL_PACKAGES + modal_app.WRITER_PACKAGES + modal_app.MANIM_PACKAGES
+    packages = [p.partition("==") for p in named]
 
     assert [(n, v) for n, _, v in packages if known[n.lower().replace("_", "-")] != v] == []

@@ -83,7 +83,7 @@ def test_links_and_large_files_stay_where_they_are_and_are_named() -> None:
     ended = run(
         "import os\n"
         "os.symlink('/etc/passwd', 'link')\n"
-        "open('large', 'wb').write(bytes(3_000_000))\n"
+        "open('large', 'wb').write(bytes(9_000_000))\n"
         "open('small', 'w').write('yes')\n"
         "print('x' * 50_000)"
     )
