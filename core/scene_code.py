@@ -62,8 +62,9 @@ class Programs:
     def pay(self) -> None:
         """Count what language models took since the last time."""
         for spent in self.engine.take_bill():
-            line = costs.Line(self.number, "code", spent.model, 0.0, spent.usd or 0.0)
-            self.meter.charge(f"code-{secrets.token_hex(8)}", line)
+            if spent.usd:  # else it was free, or its price is not known
+                line = costs.Line(self.number, "code", spent.model, 0.0, spent.usd)
+                self.meter.charge(f"code-{secrets.token_hex(8)}", line)
 
     def _key(self, brief: FootageBrief) -> str:
         what = brief.code or self.engine.topic(brief)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from core.engines.script_model import LanguageModel
     from core.engines.script_slots import Slots
 
+_RUNS = 3  # of a scene's program, each as long as it may last, that fit into a call
 _PLANNER_SHARE = 0.6  # of the time for planning that a language model may take; the rest is for keeping what it said
 
 
@@ -221,17 +222,23 @@ def _manim(settings: Settings) -> FootageEngine:
     from core.engines.clip_manim import ManimFootage, Run
     from core.engines.manim_run import LocalRun, RemoteRun
 
+    if not 0 < _RUNS * settings.manim_seconds <= settings.call_deadline_seconds:
+        raise InvalidInputError(
+            "SCENEWRIGHT_MANIM_SECONDS must be above 0 and at most a third of SCENEWRIGHT_CALL_DEADLINE_SECONDS.",
+            field="SCENEWRIGHT_MANIM_SECONDS",
+        )
+    patience = (_RUNS - 1) * settings.manim_seconds
     run: Run = LocalRun(settings.manim_python, settings.manim_seconds, settings.work_dir)
     if settings.renderer == "modal":
         run = RemoteRun(ModalIsolated(settings.modal_app), settings.manim_seconds)
     if settings.planner_name == "text":
-        return ManimFootage(run)
+        return ManimFootage(run, patience=patience)
     from core.adapters.appwrite_memory import AppwriteMemory
     from core.engines.manim_writer import ModelWriter
 
     client, clock = _client(settings), SystemClock()
     writer = ModelWriter(_language_model(settings), _slots(settings, AppwriteStore(client), clock), clock)
-    return ManimFootage(run, writer, AppwriteMemory(client))
+    return ManimFootage(run, writer, AppwriteMemory(client), patience=patience)
 
 
 def _sdxl(settings: Settings) -> PictureEngine:

@@ -48,15 +48,18 @@ class ManimFootage:
     version = "1"
     holds = True
 
-    def __init__(self, run: Run, writer: CodeWriter | None = None, memory: Memory | None = None) -> None:
+    def __init__(
+        self, run: Run, writer: CodeWriter | None = None, memory: Memory | None = None, *, patience: float = 360.0
+    ) -> None:
         """Nothing is run or asked yet.
 
         Args:
             run: where programs are run.
             writer: who writes and mends them; None: scenes must bring their own, and it must be right.
             memory: of errors and what mended them.
+            patience: seconds after which a program that fails is not mended any more: a call has its own end.
         """
-        self._run, self._writer, self._memory = run, writer, memory
+        self._run, self._writer, self._memory, self._patience = run, writer, memory, patience
 
     # ---- what it depends on
 
@@ -104,6 +107,7 @@ class ManimFootage:
                 `write`.
         """
         program, failed = brief.program or brief.code or self.write(brief), list[_Failed]()
+        until = time.monotonic() + self._patience
         while True:
             report(0.0)
             error = complaint(program) or self._run(source_of(program, _stage(brief)), out, _ticker(brief, report))
@@ -113,7 +117,7 @@ class ManimFootage:
                 return {"program": program, "fixes": len(failed)}
             log.info("a program failed: %s", last_line(error), extra={"action": "program_failed"})
             failed.append(_Failed(program, error))
-            if self._writer is None or len(failed) > FIXES:
+            if self._writer is None or len(failed) > FIXES or time.monotonic() >= until:
                 raise EngineError(_sentence(brief, failed), code="bad_code")
             program = self._mended(brief, failed[-1])
 
