@@ -15,6 +15,7 @@ import requests
 from appwrite.exception import AppwriteException
 from appwrite.services.users import Users
 
+from core import control
 from core.adapters.appwrite_memory import AppwriteMemory
 from core.adapters.modal_isolated import ModalIsolated
 from core.documents import FPS, Scene
@@ -32,6 +33,7 @@ from core.routes import Call, answer
 from core.schema import FILMS, MEMORY, database_id
 from core.status import SceneStatus, VideoStatus
 from core.wiring import build_choices
+from core.wishes import SceneEdit
 from tests import on_modal
 from tests.contract.cells import ROOT
 from tests.contract.conftest import client_of
@@ -173,6 +175,13 @@ def test_the_program_that_was_written_is_downloaded_by_its_owner_alone(
     assert [list(row["items"]) for row in spent] == [["1/code"]]
     assert made.video.cost_usd == pytest.approx(1200 * 0.25e-6 + 900 * 1.5e-6)
 
+    # drawn instead, it has no program any more
+    control.edit(made.parts, made.video, 1, SceneEdit(engine="cards"))
+    made.run(writing(google, memory))
+    assert made.video.status is VideoStatus.COMPLETED, made.video.error_message
+    assert (made.scenes[0].code_url, "code" in json.loads(made.scenes[0].assets)) == ("", False)
+    assert google.bodies == []
+
 
 def test_a_broken_program_is_mended_by_the_second_answer_and_the_mend_is_remembered(
     begin: Begin, google: Gemini, memory: AppwriteMemory, tmp_path: Path
@@ -224,6 +233,13 @@ def test_a_program_that_cannot_be_mended_becomes_a_title_card(
     assert said["why"].startswith(f"The program of the animation fails after {FIXES} fixes: Line 6: MathTex cannot")
     assert len(google.bodies) == 1 + FIXES
     assert made.scenes[1].code_url
+
+    # tried again: what was written is not written anew, only mended
+    engines = writing(google, memory, refused)
+    control.retry(made.parts, made.video, build_choices(SETTINGS))
+    made.run(engines)
+    assert made.video.status is VideoStatus.COMPLETED, made.video.error_message
+    assert [question["user"].get("code") for question in google.questions] == [refused.strip() + "\n"] * FIXES
 
 
 def test_a_scenes_own_program_that_fails_is_told_to_nobody_without_a_writer(begin: Begin) -> None:
