@@ -7,6 +7,7 @@ from pathlib import Path
 
 import requests
 
+from core.engines.languages import MODELS_SPEAK
 from core.errors import MissingToolError
 from core.findings import BROKEN, DOUBTFUL, WELL, Looks, Seen
 from core.settings import Settings
@@ -33,6 +34,8 @@ def looks(settings: Settings, *, deep: bool) -> Looks:
     found: Looks = [("voice", partial(_voice, settings)), ("planner", partial(_planner, settings, deep))]
     if "luma" in settings.pictures:
         found.append(("luma", partial(_luma, settings)))
+    if settings.renderer != "modal" and "manim" in settings.picture_names:
+        found.append(("manim", partial(_manim, settings)))
     if settings.renderer != "modal" and models_of(settings):
         found += [(name, partial(_weights, Path(settings.weights_dir), name)) for name in models_of(settings)]
         found.append(("torch", partial(_torch, settings)))
@@ -48,7 +51,7 @@ def _voice(settings: Settings) -> Seen:
     name = settings.voice_engine
     if name == "xtts" and not settings.coqui_tos_agreed:
         return BROKEN, "XTTS may not be used commercially: set COQUI_TOS_AGREED=1 if you agree, or another voice."
-    first = f"{name} for the languages it has, " if name in _MARKS else ""
+    first = f"{name} for {', '.join(MODELS_SPEAK[name])}, " if name in MODELS_SPEAK else ""
     return WELL, f"{first}espeak-ng with {count} voices"
 
 
@@ -83,6 +86,13 @@ def _luma(settings: Settings) -> Seen:
     if not settings.luma_api_key:
         return BROKEN, "Luma is named and has no key: set LUMAAI_API_KEY, or take luma out of SCENEWRIGHT_PICTURES."
     return WELL, f"Scenes can be filmed by Luma's {settings.luma_model}"
+
+
+def _manim(settings: Settings) -> Seen:
+    from core.engines.manim_run import LocalRun
+
+    version = LocalRun(settings.manim_python, settings.manim_seconds, settings.work_dir).version()
+    return WELL, f"Scenes can be animated by Manim {version}, in the sandbox"
 
 
 def _weights(folder: Path, name: str) -> Seen:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from core.engines.fonts import FONTS
-from core.engines.manim_program import ERROR, FILM, SHOWN_AS, trimmed
+from core.engines.manim_program import ERROR, FILM, SHOWN_AS, last_line, trimmed
 from core.errors import EngineError, MissingToolError
 from core.sandbox.limits import Limits
 from core.sandbox.runner import Outcome, Program, available, run
 
 _MEMORY_BYTES = 3 * 1024**3
 _FILE_BYTES = 200_000_000
+_ASKS_VERSION = f"import manim\nopen({FILM!r}, 'w').write(manim.__version__)"
 _STOPPED = {
     "wall_time": "It took longer than {seconds:g} s: make it simpler.",
     "cpu_time": "It took longer than {seconds:g} s: make it simpler.",
@@ -66,6 +67,14 @@ class LocalRun:
                 (Path(folder) / FILM).replace(out)
                 return ""
             return self._error(outcome, Path(folder))
+
+    def version(self) -> str:
+        """Of Manim, asked where programs run. Raises EngineError: none can."""
+        with tempfile.TemporaryDirectory(dir=self._work_dir or None) as folder:
+            answer = Path(folder) / FILM
+            if wrong := self(_ASKS_VERSION, answer, lambda: None):
+                raise EngineError(f"Manim cannot be used: {last_line(wrong)}.", code="no_manim")
+            return answer.read_text("utf-8", "replace")[:20]
 
     def _check(self) -> None:
         """What is not here is no fault of the program: a title card stands in, and says this."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -15,9 +16,10 @@ import requests
 from appwrite.exception import AppwriteException
 from appwrite.services.users import Users
 
-from core import control
+from core import control, doctor_engines
 from core.adapters.appwrite_memory import AppwriteMemory
 from core.adapters.modal_isolated import ModalIsolated
+from core.doctor import look_at
 from core.documents import FPS, Scene
 from core.engines.clip_manim import FIXES, ManimFootage
 from core.engines.fonts import INTER
@@ -27,10 +29,12 @@ from core.engines.manim_writer import ModelWriter
 from core.engines.script_gemini import GeminiModel
 from core.engines.script_slots import Slots
 from core.errors import UnavailableError
+from core.findings import WELL, Finding
 from core.media import probe
 from core.ports import Engines, Lesson
 from core.routes import Call, answer
 from core.schema import FILMS, MEMORY, database_id
+from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
 from core.wiring import build_choices
 from core.wishes import SceneEdit
@@ -283,6 +287,17 @@ def test_on_modal_programs_run_in_containers_of_their_own(tmp_path: Path) -> Non
     assert probe.frames(tmp_path / "film.mp4") == 15
     assert wrong.endswith("NameError: name 'Rektangle' is not defined")
     assert not (tmp_path / "none.mp4").exists()
+
+
+def test_the_doctor_sees_manim_in_the_sandbox_or_says_what_is_missing() -> None:
+    def seen(python: str) -> Finding:
+        settings = Settings(pictures="cards,manim", manim_python=python)
+        (look,) = (look for part, look in doctor_engines.looks(settings, deep=False) if part == "manim")
+        return look_at("manim", look)
+
+    assert seen(str(PYTHON)) == Finding("manim", WELL, "Scenes can be animated by Manim 0.22.0, in the sandbox")
+    assert seen(sys.executable).sentence == "Manim cannot be used: ModuleNotFoundError: No module named 'manim'."
+    assert "SCENEWRIGHT_MANIM_PYTHON" in seen("").sentence
 
 
 def test_what_is_remembered_is_no_clients_to_read(
