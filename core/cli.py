@@ -243,6 +243,7 @@ def stats(data: Data = None) -> None:
 @app.command()
 def voices(language: Annotated[str, typer.Argument(help="Only those of a language.")] = "") -> None:
     """List the voices."""
+    from core.engines.languages import MODELS_SPEAK
     from core.engines.voice_espeak import EspeakVoice
 
     engine, wanted = EspeakVoice(), language.lower().replace("_", "-")
@@ -250,6 +251,10 @@ def voices(language: Annotated[str, typer.Argument(help="Only those of a languag
     if not found:
         raise InvalidInputError(f"No voice speaks {language[:40]!r}.", code="language_not_spoken", field="language")
     out.print(view.pairs_table(sorted(found, key=lambda v: v[1]), ("VOICE", "LANGUAGE", "NAME")))
+    model = Settings.from_env().voice_engine
+    if model in MODELS_SPEAK:
+        spoken = ", ".join(MODELS_SPEAK[model])
+        errors.print(f"Who asks for none of these hears {model} in {spoken}; these are espeak-ng's.", style="dim")
     errors.print(f"Any of them may carry a timbre, such as {found[0][0]}+{engine.variants()[0]}.", style="dim")
 
 

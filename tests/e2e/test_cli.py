@@ -495,3 +495,11 @@ def test_a_worker_does_not_open_itself_to_others_without_a_token(tmp_path: Path)
 
     assert done.returncode == 2
     assert done.stderr.startswith("token_needed")
+
+
+def test_the_list_of_voices_says_what_a_model_speaks_before_them(tmp_path: Path) -> None:
+    plain, model = (run("voices", "en", cwd=tmp_path, SCENEWRIGHT_VOICE=name) for name in ("espeak", "vits"))
+
+    assert plain.stdout == model.stdout
+    assert "hears vits in en;" in model.stderr
+    assert "vits" not in plain.stderr

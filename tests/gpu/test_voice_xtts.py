@@ -14,6 +14,7 @@ pytest.importorskip("TTS", reason="needs the environment of the models: scripts/
 import torch
 
 from core.documents import FPS
+from core.engines.languages import MODELS_SPEAK, SPOKEN
 from core.engines.voice_coqui import CoquiVoice
 from core.engines.voice_espeak import EspeakVoice
 from core.errors import EngineError, InvalidInputError, MissingToolError
@@ -66,6 +67,11 @@ def test_it_speaks_with_its_own_and_with_cloned_voices(
         assert at - 1e-6 <= word.start <= word.end <= spoken.frames / FPS
         assert word.end > word.start or word.text == "—"
         at = word.end
+
+
+def test_it_speaks_the_languages_that_people_are_told(voice: CoquiVoice) -> None:
+    assert {code for code in ("ja", "zh", *SPOKEN) if voice.speaks(code, "")} >= set(MODELS_SPEAK["xtts"])
+    assert not voice.speaks("ja", "")
 
 
 def test_two_voices_sound_different(voice: CoquiVoice, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_worker_with_models_misses_their_weights_by_folder(tmp_path: Path) -> 
     found = seen(settings)
 
     assert found["vits"].level == WELL
-    assert "vits for the languages it has, espeak-ng" in found["voice"].sentence
+    assert "vits for en, espeak-ng" in found["voice"].sentence
     for name in ("sdxl-base", "sdxl-fast"):
         assert found[name].level == BROKEN
         assert str(tmp_path / name) in found[name].sentence
