@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from core import assets, captions, times
 from core.costs import Meter
 from core.deadlines import asked_at
-from core.dispatch import advance_while, fail, hand_out, spread
+from core.dispatch import advance_while, fail, hand_out, render_jobs
 from core.documents import CROSSFADE_FRAMES, FPS, Asset, Scene, Video
 from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedError
 from core.identity import digest
@@ -401,7 +401,7 @@ def _back_to_rendering(parts: Parts, video: Video) -> None:
         hand_out(
             parts,
             current,
-            [("render", chunk) for chunk in spread(missing, parts.dispatcher.parallel_calls)],
+            render_jobs(parts, missing),
             status=VideoStatus.RENDERING,
             stage=f"Making {len(missing)} missing parts again",
         )

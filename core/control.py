@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core import costs
-from core.dispatch import Attempt, Jobs, advance_while, begin, hand_out, read_handle, spread, submit
+from core.dispatch import Attempt, Jobs, advance_while, begin, hand_out, read_handle, render_jobs, submit
 from core.documents import Scene, Video
 from core.errors import (
     ConflictError,
@@ -289,7 +289,7 @@ def _begin_planning(parts: Parts, video: Video) -> Attempt | None:
 
 
 def _jobs(parts: Parts, missing: Sequence[int]) -> Jobs:
-    return [("render", chunk) for chunk in spread(missing, parts.dispatcher.parallel_calls)] if missing else []
+    return render_jobs(parts, missing)
 
 
 def _stage(missing: int, count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -51,6 +52,14 @@ def spread(numbers: Sequence[int], calls: int) -> list[tuple[int, ...]]:
     """Deal scenes out in turn, so that the first ones of a film are made first whatever the number of calls."""
     count = max(1, min(calls, len(numbers)))
     return [tuple(numbers[i::count]) for i in range(count)]
+
+
+def render_jobs(parts: Parts, numbers: Sequence[int]) -> Jobs:
+    """The calls that make these scenes: as many as a video is spread over, more where one would have too many."""
+    calls, most = parts.dispatcher.parallel_calls, parts.dispatcher.scenes_per_call
+    if most:
+        calls = max(calls, math.ceil(len(numbers) / most))
+    return [("render", chunk) for chunk in spread(numbers, calls)] if numbers else []
 
 
 def advance_while(

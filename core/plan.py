@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core import assets, costs
-from core.dispatch import advance_while, fail, hand_out, spread
+from core.dispatch import advance_while, fail, hand_out, render_jobs
 from core.documents import AUTO, Options, Scene, Spent, Storyboard, Video
 from core.errors import ConflictError, InvalidInputError, NotFoundError, ScenewrightError, StoppedError, WaitError
 from core.identity import digest, scene_id
@@ -130,7 +130,7 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
     hand_out(
         parts,
         replace(video, **paid),
-        [("render", chunk) for chunk in spread(numbers, parts.dispatcher.parallel_calls)],
+        render_jobs(parts, numbers),
         status=VideoStatus.RENDERING,
         scene_count=count,
         current_scene=1,

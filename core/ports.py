@@ -565,6 +565,7 @@ class Dispatcher(Protocol):
 
     id: str
     parallel_calls: int  # how many calls one video is spread over
+    scenes_per_call: int  # at most, in more calls if need be; 0: any number
 
     def submit(self, job: Job) -> str:
         """Return the call id at once. Raises BusyError (come back later), UnavailableError."""

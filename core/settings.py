@@ -147,6 +147,10 @@ class Settings:
     )
     # one GPU call per video is the cheapest; a second one costs $0.009 more and saves 33 of 99 s (6 scenes, A10)
     modal_calls: int = _setting("SCENEWRIGHT_MODAL_CALLS", 1, "calls", "the same on Modal, where each has a GPU")
+    # so many pictures of 30 steps with their voices and clips take about 11 of the 15 minutes a call may last (L4)
+    modal_scenes_per_call: int = _setting(
+        "SCENEWRIGHT_MODAL_SCENES_PER_CALL", 30, "scenes", "a longer video gets more calls on Modal; 0: it does not"
+    )
     modal_app: str = _setting("SCENEWRIGHT_MODAL_APP", "scenewright", "name", "the app of modal_app.py")
     modal_token_id: str = _setting("MODAL_TOKEN_ID", "", "id", "of the token that Modal's client shows")
     modal_token_secret: str = _setting("MODAL_TOKEN_SECRET", "", "token", "its secret", secret=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from core import control
 from core.deadlines import next_look, stage_deadline, too_old
-from core.dispatch import fail, hand_out, read_handle, spread, wait_changes
+from core.dispatch import fail, hand_out, read_handle, render_jobs, wait_changes
 from core.documents import Video
 from core.errors import ConflictError, NotFoundError, ScenewrightError
 from core.identity import slots_id
@@ -209,7 +209,7 @@ def _hand_out_again(parts: Parts, video: Video, why: str, unstarted: str) -> Non
             hand_on(parts, video.id, video.attempt)
             return
         said = f"handing out {len(missing)} of {len(scenes)} scenes again"
-        jobs = [("render", chunk) for chunk in spread(missing, parts.dispatcher.parallel_calls)]
+        jobs = render_jobs(parts, missing)
         handed = hand_out(parts, video, jobs, stage=unstarted or f"{why}: {said}", **also)
     if handed is not None:
         note(parts, handed, EventKind.SWEPT, f"{why}: {said}")

@@ -68,7 +68,7 @@ class HttpDispatcher:
     id = "http"
 
     def __init__(self, settings: Settings, from_row: Callable[[str], str | None]) -> None:
-        self.parallel_calls = settings.parallel_calls
+        self.parallel_calls, self.scenes_per_call = settings.parallel_calls, 0
         self._settings = settings
         self._from_row = from_row
         self._local = threading.local()

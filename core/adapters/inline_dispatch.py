@@ -18,7 +18,7 @@ class InlineDispatcher:
     id = "inline"
 
     def __init__(self, parallel_calls: int) -> None:
-        self.parallel_calls = parallel_calls
+        self.parallel_calls, self.scenes_per_call = parallel_calls, 0
         self.run: Callable[[Job], None] | None = None
         self._pool = ThreadPoolExecutor(parallel_calls, thread_name_prefix="inline")
         self._calls: dict[str, Future[None]] = {}

@@ -32,7 +32,7 @@ class ModalDispatcher:
     id = "modal"
 
     def __init__(self, settings: Settings) -> None:
-        self.parallel_calls = settings.modal_calls
+        self.parallel_calls, self.scenes_per_call = settings.modal_calls, settings.modal_scenes_per_call
         self._app = settings.modal_app
 
     def submit(self, job: Job) -> str:

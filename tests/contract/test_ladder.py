@@ -68,6 +68,7 @@ class Renderer:
 
     id: str = "told"
     parallel_calls: int = 1
+    scenes_per_call: int = 0
     jobs: list[Job] = field(default_factory=list)
 
     def submit(self, job: Job) -> str:

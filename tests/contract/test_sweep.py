@@ -32,6 +32,7 @@ class Renderer:
 
     id: str = "told"
     parallel_calls: int = 2
+    scenes_per_call: int = 0
     state: CallState = CallState.PENDING
     busy: bool = False
     jobs: list[Job] = field(default_factory=list)

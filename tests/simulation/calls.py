@@ -30,6 +30,7 @@ class Calls:
     deaf: float = 0.2  # how often a cancel does not arrive
     id: str = "simulated"
     parallel_calls: int = 2
+    scenes_per_call: int = 0
     calls: dict[str, Call] = field(default_factory=dict)
 
     @property

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.combine import film_frames, starts_of
-from core.dispatch import spread
+from core.dispatch import render_jobs, spread
 from core.documents import CROSSFADE_FRAMES, Scene
 from core.progress import PLANNED, RENDERED, combining_progress, current_scene, rendering_progress, restart_progress
 from core.scene_inputs import span_of
@@ -58,3 +61,13 @@ def test_clips_and_fades_add_up_to_the_film_frame_by_frame(frames: list[int]) ->
     for index, start in enumerate(starts_of(frames)):
         shown_before = sum(clips[:index]) + CROSSFADE_FRAMES * max(index - 1, 0)
         assert start == shown_before
+
+
+@pytest.mark.parametrize(
+    ("count", "calls", "most", "sizes"), [(6, 1, 0, [6]), (60, 1, 30, [30, 30]), (7, 2, 3, [3, 2, 2])]
+)
+def test_no_call_gets_more_scenes_than_it_may(count: int, calls: int, most: int, sizes: list[int]) -> None:
+    parts = SimpleNamespace(dispatcher=SimpleNamespace(parallel_calls=calls, scenes_per_call=most))
+    jobs = render_jobs(parts, range(1, count + 1))  # type: ignore[arg-type]
+    assert [len(numbers) for _, numbers in jobs] == sizes
+    assert sorted(n for _, numbers in jobs for n in numbers) == list(range(1, count + 1))

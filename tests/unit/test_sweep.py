@@ -37,6 +37,7 @@ class Renderer:
     costs_seconds: float = 0.0
     id: str = "told"
     parallel_calls: int = 1
+    scenes_per_call: int = 0
     submitted: int = 0
 
     def submit(self, job: Job) -> str:
