@@ -109,7 +109,7 @@ def test_a_request_is_refused_only_when_it_is_expected_to_cost_more_than_it_may(
 
 def test_what_a_service_films_is_quoted_with_its_price() -> None:
     """5 s of 540p at 24 frames a second are 62 208 000 pixels, at $0.0064 a million."""
-    free = {"render_machine": "", "compose_machine": "", "pictures": "cards,luma", "luma_api_key": "k"}
+    free: dict[str, Any] = {"render_machine": "", "compose_machine": "", "pictures": "cards,luma", "luma_api_key": "k"}
     found = quote(parts(**free), request(engine="luma"))
 
     assert usd_of("ray-2", "540p", 5) == pytest.approx(0.398131)
