@@ -17,11 +17,17 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
 
 _SOURCE = '''
-import glob, json, linecache, os, shutil, sys, traceback
+import glob, inspect, json, linecache, os, shutil, sys, traceback
 
 told = json.loads({told!r})
 code = told["code"]
 linecache.cache[{shown!r}] = (len(code), None, code.splitlines(keepends=True), {shown!r})
+
+
+def white(kind):
+    """Whether it is white if nobody says otherwise: on a bright ground nobody would see it."""
+    parameter = inspect.signature(kind.__init__).parameters.get("color")
+    return parameter is not None and str(parameter.default).upper() == "#FFFFFF"
 
 
 def prepared():
@@ -38,11 +44,14 @@ def prepared():
     for font in told["fonts"]:
         manimpango.register_font(font)
     ink = told["names"]["INK"]
+    plain = [c for c in vars(manim).values() if isinstance(c, type) and issubclass(c, manim.Mobject) and white(c)]
+    for kind in plain:
+        kind.set_default(color=ink)
     manim.Text.set_default(font=told["family"], color=ink)
     manim.MarkupText.set_default(font=told["family"], color=ink)
     manim.Typst.set_default(color=ink)
     manim.MathTypst.set_default(color=ink)
-    manim.DecimalNumber.set_default(mob_class=manim.Text)
+    manim.DecimalNumber.set_default(mob_class=manim.Text, color=ink)
     manim.NumberLine.set_default(label_constructor=manim.MathTypst)
     return manim
 

@@ -269,6 +269,18 @@ def test_without_a_sandbox_nothing_is_run_and_the_video_says_why(begin: Begin, m
     assert "needs Linux 6.2 or newer with Landlock" in said["why"]
 
 
+def test_lines_and_numbers_are_seen_on_a_bright_ground(tmp_path: Path) -> None:
+    stage = Stage((360, 640), FPS, 0.1, {"GROUND": "#ffffff", "INK": "#000000"}, "Inter", (str(INTER),))
+    axes = "axes = Axes(x_range=[0, 3], y_range=[0, 3], x_length=3, y_length=3).add_coordinates()"
+    code = f"{SETTING}{axes}\n        self.add(axes)\n        self.wait(DURATION)\n"
+
+    assert LocalRun(str(PYTHON), 60)(source_of(code, stage), tmp_path / "film.mp4", lambda: None) == ""
+
+    dark = frame_of(tmp_path / "film.mp4", 1).max(axis=2) < 100
+    assert dark.any(axis=1).sum() > 200  # the axis upright
+    assert dark[:, 60:110].sum() > 50 and dark[445:480].sum() > 50  # numbers beside and below
+
+
 def test_on_modal_programs_run_in_containers_of_their_own(tmp_path: Path) -> None:
     stage = Stage((360, 640), FPS, 0.5, {"GROUND": "#101010", "INK": "#ffffff"}, "Inter", (str(INTER),))
     ticks: list[int] = []
