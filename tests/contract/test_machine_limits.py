@@ -84,12 +84,15 @@ def test_a_picture_on_a_full_disk(tmp_path: Path) -> None:
     assert_disk_full(raised.value)
 
 
-def test_a_download_on_a_full_disk_leaves_nothing(files: AppwriteFiles, tmp_path: Path) -> None:
+def test_a_download_on_a_full_disk_leaves_nothing(
+    files: AppwriteFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(os.urandom(100_000))
     file_id = secrets.token_hex(8)
     files.upload("final_videos", file_id, path, "ada")
-    (tmp_path / "back.mp4.part").symlink_to(FULL)
+    (tmp_path / "back.mp4.full.part").symlink_to(FULL)
+    monkeypatch.setattr("core.adapters.appwrite_client.secrets.token_hex", lambda _: "full")  # else names differ
 
     with pytest.raises(MissingToolError) as raised:
         files.download("final_videos", file_id, tmp_path / "back.mp4")
