@@ -28,11 +28,12 @@ __all__ = ["hub"]  # a fixture
 
 GUIDE = (ROOT / "docs/deploying.md").read_text(encoding="utf-8")
 SECTION = GUIDE.partition("\n### Modal\n")[2].partition("\n## ")[0]
+COMMAND = re.compile(r"`(?:\.venv/bin/)?modal ([a-z]+(?: [a-z]+(?=[ `]))?)")
 NAMED = sorted(
     {
         (words, str(path.relative_to(ROOT)))
         for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("core/**/*.py"))
-        for words in re.findall(r"`(?:\.venv/bin/)?modal ([a-z]+(?: [a-z]+(?=[ `]))?)", path.read_text(encoding="utf-8"))
+        for words in COMMAND.findall(path.read_text(encoding="utf-8"))
     }
 )
 
