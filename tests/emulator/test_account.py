@@ -107,7 +107,7 @@ def test_a_token_this_server_did_not_sign_is_refused(
 ) -> None:
     claims = {"userId": person().id, "sessionId": "", "exp": 4_000_000_000}
     token = {
-        "none": jwt.encode(claims, None, algorithm="none"),
+        "none": jwt.encode(claims, "", algorithm="none"),
         "other": jwt.encode(claims, "another secret of at least 32 bytes", algorithm="HS256"),
     }.get(forged, forged or "x")
     answer = server.send("GET", "/account", x_appwrite_jwt=token)
