@@ -175,6 +175,8 @@ def submit(parts: Parts, begun: Attempt) -> Video | None:
     except (BusyError, UnavailableError) as error:
         _cancel(parts, handle)
         return _wait_for_renderer(parts, begun, f"Waiting for a renderer: {error.sentence}")
+    # told now: by the time the ids are written, a quick renderer has told more
+    note(parts, video, EventKind.HANDED_OUT, _said(begun.jobs))
     waiting = _wait_of_calls(parts, video, handle)
     settle(parts, begun.before)
     current = advance_while(
@@ -190,7 +192,6 @@ def submit(parts: Parts, begun: Attempt) -> Video | None:
     if current is None:  # cancelled, or a newer attempt took over, while the calls went out
         _cancel(parts, handle)
         return None
-    note(parts, current, EventKind.HANDED_OUT, _said(begun.jobs))
     return current
 
 

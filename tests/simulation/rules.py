@@ -22,6 +22,7 @@ class Rules:
     scenes: Callable[[str], list[Scene]] = field(default=lambda _: [])
     takers: dict[str, Process] = field(default_factory=dict)  # scene -> who took it last
     made: dict[tuple[int, str, str], Process] = field(default_factory=dict)  # (attempt, kind, what) -> who made it
+    relieved: set[str] = field(default_factory=set)  # processes that let go of a scene, or had it taken from them
     spoke: dict[str, datetime] = field(default_factory=dict)  # process -> when it last wrote
     history: list[str] = field(default_factory=list)
     count: int = 0  # of assets made
@@ -76,6 +77,8 @@ class Rules:
         if who is None or who.kind != "renderer":
             return
         self._hold(before.attempt <= who.attempt, "a stale attempt wrote to a scene that a newer one has had in hand")
+        if before.holder and after.holder != before.holder and after.id in self.takers:
+            self.relieved.add(self.takers[after.id].name)
         if after.holder and after.holder != before.holder:
             if before.status is SceneStatus.RENDERING and before.attempt == after.attempt and before.beat_at:
                 silent = self.scheduler.now() - datetime.fromisoformat(before.beat_at)
@@ -93,13 +96,13 @@ class Rules:
         self._hold(not left, "a scene was left to a holder that belongs to an older attempt")
 
     def making(self, kind: str, what: str) -> None:
-        """Check that no two who both live make this in the same attempt."""
+        """Check that no two who both live and hold the scene make this in the same attempt."""
         who = self.scheduler.process
         assert who is not None
         self.count += 1
         first = self.made.setdefault((who.attempt, kind, what), who)
         self._hold(
-            first is who or self._silent(first) or self._silent(who),
+            first is who or first.name in self.relieved or self._silent(first) or self._silent(who),
             f"a {kind} was made by {first.name} and {who.name} in one attempt",
         )
 
