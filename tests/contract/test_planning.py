@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
 from core.create import create_video
-from core.documents import Options, Video
+from core.documents import Options, SceneSpec, Storyboard, Video
 from core.engines.script_gemini import GeminiModel
 from core.engines.script_planner import ScriptPlanner
 from core.engines.script_slots import Slots
@@ -22,7 +22,7 @@ from core.errors import InvalidInputError
 from core.identity import slots_id
 from core.ladder import completed_stage, substitutions
 from core.plan import plan
-from core.ports import CallState, Job, Parts
+from core.ports import CallState, Job, Parts, StoryboardBrief
 from core.quote import receipt
 from core.request import validate
 from core.settings import Settings
@@ -266,3 +266,38 @@ def test_yesterdays_calls_are_forgotten(make_parts: MakeParts, store: AppwriteSt
     sweep(parts, build_choices(SETTINGS))
 
     assert store.claim("planner", "00:31", 0, video_id=yesterday)
+
+
+@dataclass
+class Told:
+    """Implements ports.StoryboardEngine: so many scenes."""
+
+    count: int
+    id: str = "told"
+    version: str = "1"
+    usd: float = 0.0
+
+    def plan(self, brief: StoryboardBrief) -> Storyboard:
+        """As many as it was told, also none."""
+        scenes = tuple(
+            SceneSpec(n, f"Scene {n}", f"This is scene {n}.", "a harbour", "cards") for n in range(1, self.count + 1)
+        )
+        return Storyboard("Harbours", scenes, "paragraphs")
+
+
+@pytest.mark.parametrize(("count", "taken"), [(0, False), (2, True), (61, False)])
+def test_the_number_of_scenes_is_recorded_and_checked_before_anything_is_made(
+    make_parts: MakeParts, count: int, taken: bool
+) -> None:
+    parts = replace(make_parts(), storyboard=Told(count))
+
+    video = planned(parts, asked(parts))
+
+    scenes = parts.store.scenes(video.id)
+    assert isinstance(parts.dispatcher, Renderer)
+    if taken:
+        assert (video.status, video.scene_count, len(scenes)) == (VideoStatus.RENDERING, count, count)
+        assert sorted(n for job in parts.dispatcher.jobs for n in job.scenes) == [1, 2]
+    else:
+        assert (video.status, video.error_code) == (VideoStatus.FAILED, "too_many_scenes")
+        assert (scenes, parts.dispatcher.jobs) == ([], [])
