@@ -167,7 +167,7 @@ def submit(parts: Parts, begun: Attempt) -> Video | None:
     to be handed out again when it is due.
     """
     video, attempt = begun.video, begun.video.attempt
-    handle = _carried_out(video)
+    handle, handed_at = _carried_out(video), parts.clock.now()
     try:
         for kind, scenes in begun.jobs:
             call_id = parts.dispatcher.submit(Job(kind, video.id, attempt, scenes))
@@ -175,8 +175,7 @@ def submit(parts: Parts, begun: Attempt) -> Video | None:
     except (BusyError, UnavailableError) as error:
         _cancel(parts, handle)
         return _wait_for_renderer(parts, begun, f"Waiting for a renderer: {error.sentence}")
-    # told now: by the time the ids are written, a quick renderer has told more
-    note(parts, video, EventKind.HANDED_OUT, _said(begun.jobs))
+    note(parts, video, EventKind.HANDED_OUT, _said(begun.jobs), at=handed_at)
     waiting = _wait_of_calls(parts, video, handle)
     settle(parts, begun.before)
     current = advance_while(

@@ -190,7 +190,7 @@ def _finish(studio: Studio, scene: Scene, made: SceneAssets, begun: float) -> No
     reporter.tell(reporter.clip_from, f"{said}: filming")
     shown, clip = made.clip(voice, drawn)
     reporter.check()
-    picture = shown.picture
+    picture, made_at = shown.picture, parts.clock.now()
     kept = {"voice": voice_asset, "picture": picture, "clip": clip}
     kept |= {kind: asset for kind, asset in (("fitted", shown.footage), ("code", shown.program)) if asset}
     reporter.advance_scene(
@@ -206,7 +206,8 @@ def _finish(studio: Studio, scene: Scene, made: SceneAssets, begun: float) -> No
         error_message=" ".join(picture.facts.get("warnings", ())),
     )
     seconds, usd = time.monotonic() - begun, reporter.meter.usd(f"{number}/")
-    note(parts, studio.video, EventKind.SCENE_RENDERED, f"{said} is made.", scene=number, seconds=seconds, cost_usd=usd)
+    kind, facts = EventKind.SCENE_RENDERED, {"seconds": seconds, "cost_usd": usd}
+    note(parts, studio.video, kind, f"{said} is made.", scene=number, **facts, at=made_at)
 
 
 def _give_up(studio: Studio, scene: Scene, error: ScenewrightError) -> None:

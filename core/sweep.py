@@ -198,6 +198,7 @@ def _unstarted(parts: Parts, video: Video) -> str:
 def _hand_out_again(parts: Parts, video: Video, why: str, unstarted: str) -> None:
     """Begin a new attempt with what is missing; `unstarted`: told as the stage until somebody begins it."""
     also: dict[str, Any] = {"handle": {"unstarted": unstarted}} if unstarted else {}
+    seen_at = parts.clock.now()
     if video.status is VideoStatus.COMBINING:
         handed = hand_out(parts, video, [("compose", ())], stage=unstarted or "Joining the scenes again", **also)
         said = "the join was handed out again."
@@ -212,4 +213,4 @@ def _hand_out_again(parts: Parts, video: Video, why: str, unstarted: str) -> Non
         jobs = render_jobs(parts, missing)
         handed = hand_out(parts, video, jobs, stage=unstarted or f"{why}: {said}", **also)
     if handed is not None:
-        note(parts, handed, EventKind.SWEPT, f"{why}: {said}")
+        note(parts, video, EventKind.SWEPT, f"{why}: {said}", at=seen_at)
