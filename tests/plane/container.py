@@ -15,8 +15,12 @@ from tests.plane.catalog import ENVIRONMENT, Catalog
 from tests.plane.records import Function
 
 HOME = "/root"  # where Modal's containers start, and where source mounts begin
-# the container must not outlive the plane, whatever ends it; the setting survives the exec
-LAUNCH = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+# the container must not outlive the plane, whatever ends it, and must hear SIGINT although whoever started the tests
+# may have it ignored, as shells do for what runs in their background; both settings survive the exec
+LAUNCH = (
+    "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, 9); signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 # an interpreter that has this project installed in place must see the mounted files alone
 NO_EDITABLE = """\
 import sys
