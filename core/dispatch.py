@@ -174,7 +174,7 @@ def submit(parts: Parts, begun: Attempt) -> Video | None:
             handle["calls"].append({"id": call_id, "kind": kind, "scenes": list(scenes)})
     except (BusyError, UnavailableError) as error:
         _cancel(parts, handle)
-        return _wait_for_renderer(parts, begun, f"Waiting for a renderer: {error.sentence}")
+        return _wait_for_renderer(parts, begun, f"Waiting for a renderer: {error.sentence}", handed_at)
     note(parts, video, EventKind.HANDED_OUT, _said(begun.jobs), at=handed_at)
     waiting = _wait_of_calls(parts, video, handle)
     settle(parts, begun.before)
@@ -194,11 +194,11 @@ def submit(parts: Parts, begun: Attempt) -> Video | None:
     return current
 
 
-def _wait_for_renderer(parts: Parts, begun: Attempt, why: str) -> Video | None:
+def _wait_for_renderer(parts: Parts, begun: Attempt, why: str, at: datetime) -> Video | None:
     """No renderer has it in hand: that is no try, and it is due again soon."""
     settle(parts, begun.before)
     if why != begun.before.stage:  # it is tried again and again
-        note(parts, begun.video, EventKind.WAITING, why)
+        note(parts, begun.video, EventKind.WAITING, why, at=at)
     again = parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds / 4)
     return advance_while(
         parts,

@@ -62,5 +62,6 @@ def broken(parts: Parts, video: Video) -> list[str]:
         found.append(f"{video.id}: completed is told at {ends} of {len(told)}")
     attempts = [attempt for _, _, attempt, _ in told]
     if attempts != sorted(attempts):
-        found.append(f"{video.id}: the log tells of the attempts {attempts}")
+        order = ", ".join(f"{kind} {attempt}" for kind, _, attempt, _ in told)
+        found.append(f"{video.id}: the log tells of attempts out of order: {order}")
     return found
