@@ -23,7 +23,7 @@ GPU_SECOND = {  # USD per second of one GPU
 }
 CORE_SECOND = 0.0000131  # USD per second of one physical core, which is two virtual ones
 GIB_SECOND = 0.00000222  # USD per second of one GiB of memory
-TOKENS_AS_OF = "2026-07-04"  # when ai.google.dev/gemini-api/docs/pricing said so
+# as ai.google.dev/gemini-api/docs/pricing said on 2026-07-04
 MILLION_TOKENS = {  # USD of a model for a million tokens of input, and of output with what it thought
     "gemini-2.5-flash": (0.30, 2.50),
     "gemini-2.5-flash-lite": (0.10, 0.40),

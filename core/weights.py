@@ -20,7 +20,7 @@ _SECONDS = (10.0, 60.0)  # to connect, between two pieces
 _PIECE = 1 << 20
 # Coqui's releases have no revisions; the name of the release is one
 VITS_ARCHIVE = "https://github.com/coqui-ai/TTS/releases/download/v0.6.1_models/tts_models--en--ljspeech--vits.zip"
-VITS_LICENCE, VITS_GIGABYTES = "apache-2.0", 0.15
+VITS_LICENCE = "apache-2.0"  # 0.15 GB
 XTTS = Source(
     "coqui/XTTS-v2", "6c2b0d75eae4b7047358e3b6bd9325f857d43f77", "cpml (non-commercial)", 1.9,
     {name: name for name in ("LICENSE.txt", "config.json", "model.pth", "speakers_xtts.pth", "vocab.json")},
