@@ -23,7 +23,7 @@ class Rules:
     takers: dict[str, Process] = field(default_factory=dict)  # scene -> who took it last
     made: dict[tuple[int, str, str], Process] = field(default_factory=dict)  # (attempt, kind, what) -> who made it
     relieved: set[str] = field(default_factory=set)  # processes that let go of a scene, or had it taken from them
-    spoke: dict[str, datetime] = field(default_factory=dict)  # process -> when it last wrote
+    spoke: dict[str, float] = field(default_factory=dict)  # process -> the second in which it last wrote
     history: list[str] = field(default_factory=list)
     count: int = 0  # of assets made
     broken: list[str] = field(default_factory=list)  # rules that did not hold; kept, since the product catches errors
@@ -38,7 +38,7 @@ class Rules:
         row = f"scene {after.scene_number}" if isinstance(after, Scene) else f"video {after.progress}%"
         by = f"{who.name} ({who.attempt})" if who else "-"
         if who is not None:
-            self.spoke[who.name] = self.scheduler.now()
+            self.spoke[who.name] = self.scheduler.seconds
         self.history.append(f"{self.scheduler.seconds:8.2f} {by:22} {row} {after.status} attempt {after.attempt}")
         if before is None:
             return
@@ -107,6 +107,6 @@ class Rules:
         )
 
     def _silent(self, process: Process) -> bool:
-        """Whether a process that wrote has not written for so long that its work may be another's."""
-        spoke = self.spoke.get(process.name)
-        return spoke is not None and self.scheduler.now() - spoke >= timedelta(seconds=self.stale_seconds)
+        """Whether a process has not written for so long, or ever since it began, that its work may be another's."""
+        heard = self.spoke.get(process.name, process.began)
+        return heard is not None and self.scheduler.seconds - heard >= self.stale_seconds

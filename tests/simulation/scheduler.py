@@ -27,6 +27,7 @@ class Process:
     alive: bool = True
     frozen_until: float = 0.0  # it lives, and does nothing
     while_frozen: Callable[[], object] = lambda: None  # may let it go on earlier
+    began: float | None = None  # when its first thread began to run
     error: BaseException | None = None  # what its main thread ended with
 
 
@@ -85,6 +86,7 @@ class Scheduler:
         def run() -> None:
             self._here.task = task
             task.go.acquire()
+            process.began = self.seconds if process.began is None else process.began
             try:
                 if process.alive:
                     work()
