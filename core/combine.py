@@ -380,9 +380,9 @@ def _complete(parts: Parts, video: Video, changes: dict[str, object], meter: Met
         },
     )
     if completed is not None:
-        seconds = (parts.clock.now() - asked_at(completed)).total_seconds()
-        cost = completed.cost_usd
-        note(parts, completed, EventKind.COMPLETED, completed.stage, seconds=max(0.0, seconds), cost_usd=cost)
+        seconds = max(0.0, (parts.clock.now() - asked_at(completed)).total_seconds())
+        said, cost, at = completed.stage, completed.cost_usd, completed.updated_at
+        note(parts, completed, EventKind.COMPLETED, said, seconds=seconds, cost_usd=cost, at=at)
 
 
 def _back_to_rendering(parts: Parts, video: Video) -> None:

@@ -76,7 +76,7 @@ def cancel(parts: Parts, video: Video) -> Video:
         raise RefusedError(f"The video is {there.status}: there is nothing to cancel.", code="nothing_to_cancel")
     stop_calls(parts, ended)
     _let_go(parts, ended)
-    note(parts, ended, EventKind.CANCELLED, "The video was cancelled.")
+    note(parts, ended, EventKind.CANCELLED, "The video was cancelled.", at=ended.updated_at)
     return ended
 
 
@@ -233,7 +233,7 @@ def _begin_again(
         if begun is None:
             video = parts.store.get_video(video.id)
             continue
-        note(parts, begun.video, kind, sentence, scene=scene)
+        note(parts, begun.video, kind, sentence, scene=scene, at=begun.video.updated_at)
         return _go_on(parts, begun, choices)
     raise UnavailableError(f"The video {video.id} changed too often to be written.")
 
@@ -330,20 +330,22 @@ def is_asked(video: Video) -> bool:
     return video.status is VideoStatus.RENDERING and "asked" in read_handle(video)
 
 
-def carry_out(parts: Parts, video: Video) -> None:
+def carry_out(parts: Parts, video: Video, tell: Callable[[Video], None]) -> None:
     """Do what the handle of a rendering video asks for: plan the scenes anew, then hand out what is missing.
 
     Safe to be done twice and by two at once: a scene that was planned for this attempt, or taken after it, is left.
+    `tell`: see `hand_out`.
     """
     rows = _plan_asked(parts, video)
     missing = [s.scene_number for s in rows if s.status is not SceneStatus.RENDERED]
     if not missing:
-        hand_on(parts, video.id, video.attempt)
+        hand_on(parts, video.id, video.attempt, tell=tell)
         return
     hand_out(
         parts,
         video,
         _jobs(parts, missing),
+        tell=tell,
         current_scene=current_scene(rows, video.scene_count),
         stage=_stage(len(missing), len(rows)),
     )

@@ -77,5 +77,5 @@ def create_video(parts: Parts, request: VideoRequest, owner_id: str, idempotency
                 code="idempotency_key_reused",
             ) from None
         return there
-    note(parts, made, EventKind.CREATED, "The video was asked for.")
+    note(parts, made, EventKind.CREATED, "The video was asked for.", at=made.updated_at)
     return made

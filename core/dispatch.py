@@ -86,13 +86,23 @@ class Attempt:
     goes_on: bool
 
 
-def hand_out(parts: Parts, video: Video, jobs: Jobs, *, goes_on: bool = False, **changes: Any) -> Video | None:
+def hand_out(
+    parts: Parts,
+    video: Video,
+    jobs: Jobs,
+    *,
+    tell: Callable[[Video], None] = lambda _: None,
+    **changes: Any,
+) -> Video | None:
     """Begin a new attempt and submit it; None when it is no longer ours to hand out.
 
-    See `begin` and `submit`.
+    `tell`: is called with the video in its new attempt, before a renderer can have begun. See `begin` and `submit`.
     """
-    begun = begin(parts, video, jobs, goes_on=goes_on, **changes)
-    return submit(parts, begun) if begun is not None else None
+    begun = begin(parts, video, jobs, **changes)
+    if begun is None:
+        return None
+    tell(begun.video)
+    return submit(parts, begun)
 
 
 def begin(
@@ -167,15 +177,15 @@ def submit(parts: Parts, begun: Attempt) -> Video | None:
     to be handed out again when it is due.
     """
     video, attempt = begun.video, begun.video.attempt
-    handle, handed_at = _carried_out(video), parts.clock.now()
+    handle = _carried_out(video)
     try:
         for kind, scenes in begun.jobs:
             call_id = parts.dispatcher.submit(Job(kind, video.id, attempt, scenes))
             handle["calls"].append({"id": call_id, "kind": kind, "scenes": list(scenes)})
     except (BusyError, UnavailableError) as error:
         _cancel(parts, handle)
-        return _wait_for_renderer(parts, begun, f"Waiting for a renderer: {error.sentence}", handed_at)
-    note(parts, video, EventKind.HANDED_OUT, _said(begun.jobs), at=handed_at)
+        return _wait_for_renderer(parts, begun, f"Waiting for a renderer: {error.sentence}")
+    note(parts, video, EventKind.HANDED_OUT, _said(begun.jobs), at=video.updated_at)
     waiting = _wait_of_calls(parts, video, handle)
     settle(parts, begun.before)
     current = advance_while(
@@ -194,13 +204,11 @@ def submit(parts: Parts, begun: Attempt) -> Video | None:
     return current
 
 
-def _wait_for_renderer(parts: Parts, begun: Attempt, why: str, at: datetime) -> Video | None:
+def _wait_for_renderer(parts: Parts, begun: Attempt, why: str) -> Video | None:
     """No renderer has it in hand: that is no try, and it is due again soon."""
     settle(parts, begun.before)
-    if why != begun.before.stage:  # it is tried again and again
-        note(parts, begun.video, EventKind.WAITING, why, at=at)
     again = parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds / 4)
-    return advance_while(
+    waiting = advance_while(
         parts,
         begun.video,
         lambda v: v.attempt == begun.video.attempt and not v.is_terminal,
@@ -211,6 +219,9 @@ def _wait_for_renderer(parts: Parts, begun: Attempt, why: str, at: datetime) -> 
             "handle": json.dumps(_carried_out(v)),
         },
     )
+    if waiting is not None and why != begun.before.stage:  # it is tried again and again
+        note(parts, waiting, EventKind.WAITING, why, at=waiting.updated_at)
+    return waiting
 
 
 def _carried_out(video: Video) -> dict[str, Any]:
@@ -303,7 +314,7 @@ def fail(parts: Parts, video: Video, code: str, sentence: str, meter: costs.Mete
     except NotFoundError:
         return
     if ended is not None:
-        note(parts, ended, EventKind.FAILED, f"{code}: {sentence}")
+        note(parts, ended, EventKind.FAILED, f"{code}: {sentence}", at=ended.updated_at)
 
 
 def _ended(video: Video, sentence: str) -> dict[str, Any]:

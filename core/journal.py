@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 from enum import StrEnum
 
 from core.documents import Event, Video
@@ -43,17 +42,18 @@ def note(
     scene: int = 0,
     seconds: float = 0.0,
     cost_usd: float = 0.0,
-    at: datetime | None = None,
+    at: str = "",
 ) -> None:
     """Write it down. The work never fails because its log could not be written.
 
-    `at`: when it happened, aware, if others may have told of what came after it meanwhile; else now.
+    `at`: `updated_at` of the row whose write brought it about; empty: it happens now. Whoever writes the row after that
+    write dates what he tells later, so that a log that is late is in order all the same.
     """
     facts = {"action": kind.value, "video": video.id, "attempt": video.attempt, "scene": scene}
     log.info("%s", sentence, extra=facts)
     event = Event(
         video_id=video.id,
-        at=(at or parts.clock.now()).isoformat(timespec="milliseconds"),
+        at=at or parts.clock.now().isoformat(timespec="milliseconds"),
         kind=kind,
         scene_number=scene,
         attempt=video.attempt,

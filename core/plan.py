@@ -121,9 +121,14 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
     of_scenes = f"{count} {'scene' if count == 1 else 'scenes'}"
     usd = (storyboard.spent and storyboard.spent.usd) or 0.0
     said = f"The storyboard has {of_scenes}{_by(storyboard.spent)}."
-    note(parts, video, EventKind.PLANNED, said, seconds=time.monotonic() - begun, cost_usd=usd)
-    for warning in storyboard.warnings:
-        note(parts, video, EventKind.SUBSTITUTED, warning)
+    seconds = time.monotonic() - begun
+
+    def tell(planned: Video) -> None:
+        at = planned.updated_at
+        note(parts, planned, EventKind.PLANNED, said, seconds=seconds, cost_usd=usd, at=at)
+        for warning in storyboard.warnings:
+            note(parts, planned, EventKind.SUBSTITUTED, warning, at=at)
+
     paid = costs.planned(video, key, storyboard.spent, parts.clock.now()) if storyboard.spent else {}
     if not is_new:
         settle(parts, before)
@@ -131,6 +136,7 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
         parts,
         replace(video, **paid),
         render_jobs(parts, numbers),
+        tell=tell,
         status=VideoStatus.RENDERING,
         scene_count=count,
         current_scene=1,
@@ -155,14 +161,14 @@ def _by(spent: Spent | None) -> str:
 def _wait(parts: Parts, before: Video, video: Video, error: WaitError) -> None:
     """Planning goes on later: that is no try, but a new attempt, for the claim of this one is used up."""
     stage = f"Waiting to be planned: {error.sentence}"
-    if stage != before.stage:
-        note(parts, video, EventKind.WAITING, stage)
-    advance_while(
+    waiting = advance_while(
         parts,
         video,
         lambda v: v.attempt == video.attempt and not v.is_terminal,
         lambda v: {"attempt": v.attempt + 1, "due_at": error.again_at, "stage": stage[:500]},
     )
+    if waiting is not None and stage != before.stage:
+        note(parts, waiting, EventKind.WAITING, stage, at=waiting.updated_at)
 
 
 def _check_length(video: Video, storyboard: Storyboard, choices: Choices) -> None:

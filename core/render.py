@@ -7,7 +7,7 @@ import logging
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from core import assets
 from core.costs import Meter
-from core.dispatch import begin, fail, submit
+from core.dispatch import fail, hand_out
 from core.documents import FPS, Scene, Video
 from core.errors import (
     CANCELLED,
@@ -190,10 +190,10 @@ def _finish(studio: Studio, scene: Scene, made: SceneAssets, begun: float) -> No
     reporter.tell(reporter.clip_from, f"{said}: filming")
     shown, clip = made.clip(voice, drawn)
     reporter.check()
-    picture, made_at = shown.picture, parts.clock.now()
+    picture = shown.picture
     kept = {"voice": voice_asset, "picture": picture, "clip": clip}
     kept |= {kind: asset for kind, asset in (("fitted", shown.footage), ("code", shown.program)) if asset}
-    reporter.advance_scene(
+    rendered = reporter.advance_scene(
         status=SceneStatus.RENDERED,
         assets=json.dumps({kind: asset.id for kind, asset in kept.items()}),
         video_url=assets.url_of(parts, clip),
@@ -207,7 +207,7 @@ def _finish(studio: Studio, scene: Scene, made: SceneAssets, begun: float) -> No
     )
     seconds, usd = time.monotonic() - begun, reporter.meter.usd(f"{number}/")
     kind, facts = EventKind.SCENE_RENDERED, {"seconds": seconds, "cost_usd": usd}
-    note(parts, studio.video, kind, f"{said} is made.", scene=number, **facts, at=made_at)
+    note(parts, studio.video, kind, f"{said} is made.", scene=number, **facts, at=rendered.updated_at)
 
 
 def _give_up(studio: Studio, scene: Scene, error: ScenewrightError) -> None:
@@ -218,15 +218,22 @@ def _give_up(studio: Studio, scene: Scene, error: ScenewrightError) -> None:
     if error.retryable and not studio.last_attempt:
         studio.reporter.advance_scene(**free)
         return
-    studio.reporter.advance_scene(status=SceneStatus.FAILED, **free)
+    failed = studio.reporter.advance_scene(status=SceneStatus.FAILED, **free)
     sentence = f"Scene {scene.scene_number} could not be made: {error.sentence}"
-    note(studio.parts, studio.video, EventKind.SCENE_FAILED, sentence, scene=scene.scene_number)
+    number, at = scene.scene_number, failed.updated_at
+    note(studio.parts, studio.video, EventKind.SCENE_FAILED, sentence, scene=number, at=at)
 
 
-def hand_on(parts: Parts, video_id: str, attempt: int, meter: Meter | None = None) -> None:
+def hand_on(
+    parts: Parts,
+    video_id: str,
+    attempt: int,
+    meter: Meter | None = None,
+    tell: Callable[[Video], None] = lambda _: None,
+) -> None:
     """When every scene is settled, the one who finds it so first hands the video on to be joined, or ends it.
 
-    `meter`: of the call that made the last scene.
+    `meter`: of the call that made the last scene; `tell`: see `hand_out`.
     """
     scenes = parts.store.scenes(video_id)
     video = parts.store.get_video(video_id)
@@ -237,21 +244,25 @@ def hand_on(parts: Parts, video_id: str, attempt: int, meter: Meter | None = Non
         fail(parts, video, *wrong, meter)
         return
 
-    begun = begin(
+    stage = f"Joining {video.scene_count} scenes" if video.scene_count > 1 else "Finishing the film"
+
+    def told(begun: Video) -> None:
+        tell(begun)
+        note(parts, begun, EventKind.COMBINING, f"All scenes are made: {stage.lower()}.", at=begun.updated_at)
+
+    hand_out(
         parts,
         video,
         [("compose", ())],
+        tell=told,
         goes_on=True,
         wanted=lambda v: v.attempt == attempt and v.status is VideoStatus.RENDERING,
         meter=meter,
         status=VideoStatus.COMBINING,
         progress=max(video.progress, RENDERED),
         current_scene=video.scene_count,
-        stage=f"Joining {video.scene_count} scenes" if video.scene_count > 1 else "Finishing the film",
+        stage=stage,
     )
-    if begun is not None:
-        note(parts, begun.video, EventKind.COMBINING, f"All scenes are made: {begun.video.stage.lower()}.")
-        submit(parts, begun)
 
 
 def settled(scene: Scene, attempt: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -87,8 +88,7 @@ def look_after(parts: Parts, video: Video, choices: Choices) -> bool:
     if _grown_old(parts, video):
         return True
     if control.is_asked(video):
-        note(parts, video, EventKind.SWEPT, "What was asked for was not begun: begun now.")
-        control.carry_out(parts, video)
+        control.carry_out(parts, video, _told(parts, "What was asked for was not begun: begun now."))
         return True
     if video.status in (VideoStatus.QUEUED, VideoStatus.PLANNING):
         _plan_again(parts, video, choices)
@@ -103,11 +103,11 @@ def _stop_calls(parts: Parts, video: Video) -> bool:
         parts.dispatcher.cancel(call)
     now, deadline = parts.clock.now(), stage_deadline(parts.settings, video)
     if _running(parts, video) and deadline and now < deadline:
-        parts.store.advance(video, due_at=next_look(parts.settings, video, now))
+        seen = parts.store.advance(video, due_at=next_look(parts.settings, video, now))
     else:
-        parts.store.advance(video, due_at=None)
+        seen = parts.store.advance(video, due_at=None)
     if running:
-        note(parts, video, EventKind.SWEPT, f"{len(running)} calls went on after the end: stopped again.")
+        _told(parts, f"{len(running)} calls went on after the end: stopped again.")(seen)
     return bool(running)
 
 
@@ -152,7 +152,7 @@ def _plan_again(parts: Parts, video: Video, choices: Choices) -> None:
     later = parts.clock.now() + timedelta(seconds=parts.settings.queued_due_seconds)
     # a new attempt, because the claim of the old one may have died with its holder
     fresh = parts.store.advance(video, attempt=video.attempt + 1, tries=video.tries + 1, due_at=later)
-    note(parts, fresh, EventKind.SWEPT, f"{why}: planning begins again.")
+    _told(parts, f"{why}: planning begins again.")(fresh)
     plan(parts, fresh.id, choices)
 
 
@@ -198,19 +198,20 @@ def _unstarted(parts: Parts, video: Video) -> str:
 def _hand_out_again(parts: Parts, video: Video, why: str, unstarted: str) -> None:
     """Begin a new attempt with what is missing; `unstarted`: told as the stage until somebody begins it."""
     also: dict[str, Any] = {"handle": {"unstarted": unstarted}} if unstarted else {}
-    seen_at = parts.clock.now()
     if video.status is VideoStatus.COMBINING:
-        handed = hand_out(parts, video, [("compose", ())], stage=unstarted or "Joining the scenes again", **also)
-        said = "the join was handed out again."
-    else:
-        scenes = parts.store.scenes(video.id)
-        missing = [s.scene_number for s in scenes if s.status is not SceneStatus.RENDERED]
-        if all(settled(s, video.attempt) for s in scenes):
-            note(parts, video, EventKind.SWEPT, "All scenes are settled and nobody handed them on: done now.")
-            hand_on(parts, video.id, video.attempt)
-            return
-        said = f"handing out {len(missing)} of {len(scenes)} scenes again"
-        jobs = render_jobs(parts, missing)
-        handed = hand_out(parts, video, jobs, stage=unstarted or f"{why}: {said}", **also)
-    if handed is not None:
-        note(parts, video, EventKind.SWEPT, f"{why}: {said}", at=seen_at)
+        tell, stage = _told(parts, f"{why}: handing out the join again."), unstarted or "Joining the scenes again"
+        hand_out(parts, video, [("compose", ())], tell=tell, stage=stage, **also)
+        return
+    scenes = parts.store.scenes(video.id)
+    missing = [s.scene_number for s in scenes if s.status is not SceneStatus.RENDERED]
+    if all(settled(s, video.attempt) for s in scenes):
+        tell = _told(parts, "All scenes are settled and nobody handed them on: done now.")
+        hand_on(parts, video.id, video.attempt, tell=tell)
+        return
+    said = f"{why}: handing out {len(missing)} of {len(scenes)} scenes again"
+    hand_out(parts, video, render_jobs(parts, missing), tell=_told(parts, said), stage=unstarted or said, **also)
+
+
+def _told(parts: Parts, sentence: str) -> Callable[[Video], None]:
+    """Writes the sentence into the log of a video, dated by the write that made it so."""
+    return lambda video: note(parts, video, EventKind.SWEPT, sentence, at=video.updated_at)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.documents import Scene, Video
+from core.documents import Event, Scene, Video
 from tests.chaos.results import SEED, Row, seeds
 from tests.simulation.world import Outcome, World
 
@@ -108,6 +108,18 @@ def test_a_claim_that_two_win_is_found_out() -> None:
         world.store.claim = lambda *_, **__: True  # type: ignore[method-assign]
 
     shown_by_some_seed(break_guard, "in one attempt")
+
+
+def test_a_log_that_is_dated_when_it_is_written_is_found_out() -> None:
+    def break_guard(world: World) -> None:
+        record = world.store.record
+
+        def dated_now(event: Event, owner_id: str) -> None:
+            record(replace(event, at=world.scheduler.now().isoformat(timespec="milliseconds")), owner_id)
+
+        world.store.record = dated_now  # type: ignore[method-assign]
+
+    shown_by_some_seed(break_guard, "out of order")
 
 
 def test_a_sweep_that_never_comes_is_found_out() -> None:

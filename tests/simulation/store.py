@@ -232,7 +232,11 @@ class MemoryStore:
 
     def events(self, video_id: str, *, limit: int = 100, offset: int = 0) -> list[Event]:
         """See ports.Store."""
-        return self.way.call(lambda: [e for e in self.log if e.video_id == video_id][offset : offset + limit])
+        return self.way.call(lambda: self.log_of(video_id)[offset : offset + limit])
+
+    def log_of(self, video_id: str) -> list[Event]:
+        """The same, for the test itself."""
+        return sorted((e for e in self.log if e.video_id == video_id), key=lambda e: e.at)
 
     def forget(self, video_id: str) -> None:
         """See ports.Store: row by row, the video last."""

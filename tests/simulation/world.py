@@ -23,6 +23,7 @@ from core.status import SceneStatus, VideoStatus
 from core.sweep import sweep
 from core.wiring import build_choices, run_job
 from core.wishes import SceneEdit
+from tests.chaos.audit import out_of_order
 from tests.simulation import scheduler as ours
 from tests.simulation.calls import Calls
 from tests.simulation.makers import makers
@@ -235,6 +236,8 @@ class World:
 
     def _outcome(self, video_id: str) -> Outcome:
         video = self.store.videos.get(video_id)
+        disorder = out_of_order(video_id, [(e.kind, e.attempt) for e in self.store.log_of(video_id)])
+        assert not disorder, disorder[0]
         status = video.status.value if video else "deleted"
         if video is None:
             assert "delete" in self.asked or self.faults, "it is gone, and nobody deleted it"
