@@ -122,6 +122,7 @@ def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: 
     begun = time.monotonic()
     scenes = parts.store.scenes(video.id)
     count = len(scenes)
+    _check_made(scenes)
     reporter.tell(0.0, f"Joining {count} scenes" if count > 1 else "Finishing the film")
     takes = list(_fetched(parts, video, scenes, folder, reporter))
     tries = _Tries(parts, video, reporter)
@@ -141,6 +142,7 @@ def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: 
     poster = folder / "thumbnail.jpg"
     tries.make("thumbnail", _INSPECTED, lambda: engines.film.thumbnail(brief, path, poster))
     reporter.check()
+    _check_made(parts.store.scenes(video.id))
     return {
         **_keep_companions(parts, video, film, takes, folder, poster),
         "final_file_id": film.file_id,
@@ -213,6 +215,13 @@ def _fetched(parts: Parts, video: Video, scenes: Sequence[Scene], folder: Path, 
                 yield take
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _check_made(scenes: Sequence[Scene]) -> None:
+    """Raise NotFoundError unless all are made: a change that was asked for may have reached one late."""
+    for scene in scenes:
+        if scene.status is not SceneStatus.RENDERED:
+            raise NotFoundError(f"Scene {scene.scene_number} is {scene.status}.", code="scene_open", retryable=True)
 
 
 def _fetch(parts: Parts, video: Video, scene: Scene, folder: Path) -> Take:
@@ -389,13 +398,11 @@ def _back_to_rendering(parts: Parts, video: Video) -> None:
     """At the join something was missing: scenes without whole assets are made again, all else is reused."""
     missing = []
     for scene in parts.store.scenes(video.id):
-        try:
-            for kind in ("clip", "voice", "picture"):
-                assets.of_scene(parts, scene, kind)
-        except NotFoundError:
-            if scene.status is SceneStatus.RENDERED:
-                parts.store.advance(scene, status=SceneStatus.PLANNED)
-            missing.append(scene.scene_number)
+        if scene.status is SceneStatus.RENDERED and _is_whole(parts, scene):
+            continue
+        if scene.status is SceneStatus.RENDERED:
+            parts.store.advance(scene, status=SceneStatus.PLANNED)
+        missing.append(scene.scene_number)
     current = leave_room(parts, video.id)
     if current.attempt == video.attempt and current.status is VideoStatus.COMBINING and missing:
         hand_out(
@@ -405,3 +412,13 @@ def _back_to_rendering(parts: Parts, video: Video) -> None:
             status=VideoStatus.RENDERING,
             stage=f"Making {len(missing)} missing parts again",
         )
+
+
+def _is_whole(parts: Parts, scene: Scene) -> bool:
+    """Whether all that the film needs of a scene is there."""
+    try:
+        for kind in ("clip", "voice", "picture"):
+            assets.of_scene(parts, scene, kind)
+    except NotFoundError:
+        return False
+    return True

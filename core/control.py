@@ -354,6 +354,9 @@ def carry_out(parts: Parts, video: Video, tell: Callable[[Video], None]) -> None
 def _plan_asked(parts: Parts, video: Video) -> list[Scene]:
     """Plan the scenes anew that the handle asks for; all scenes as they are then."""
     asked: dict[str, Any] = read_handle(video)["asked"]
+    there = parts.store.get_video(video.id)
+    if there.attempt != video.attempt or not is_asked(there):
+        raise ConflictError(f"What was asked of {video.id} is not wanted any more, or was carried out.")
     return [
         _plan_anew(parts, video, row, asked[str(row.scene_number)]) if str(row.scene_number) in asked else row
         for row in parts.store.scenes(video.id)

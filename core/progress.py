@@ -153,6 +153,17 @@ class Reporter:
         if self._stopped is not None:
             raise StoppedError(self._stopped.sentence, code=self._stopped.code)
 
+    def look(self) -> Video:
+        """The video as it is now. Raises StoppedError as `check` does, of what happened until this moment."""
+        try:
+            video = self._parts.store.get_video(self._video_id)
+        except NotFoundError as error:
+            raise StoppedError("The video was deleted.", code=CANCELLED) from error
+        if video.attempt != self._attempt or video.status is not self._status:
+            code = CANCELLED if video.status is VideoStatus.CANCELLED else None
+            raise StoppedError(f"The video is {video.status} in attempt {video.attempt}.", code=code)
+        return video
+
     def _run(self) -> None:
         wait = self._parts.settings.report_seconds
         while not self._stop.wait(wait):
@@ -203,13 +214,7 @@ class Reporter:
             StoppedError: the video is not in this call's status and attempt any more.
         """
         for _ in range(_CONFLICT_TRIES):
-            try:
-                video = self._parts.store.get_video(self._video_id)
-            except NotFoundError as error:
-                raise StoppedError("The video was deleted.", code=CANCELLED) from error
-            if video.attempt != self._attempt or video.status is not self._status:
-                code = CANCELLED if video.status is VideoStatus.CANCELLED else None
-                raise StoppedError(f"The video is {video.status} in attempt {video.attempt}.", code=code)
+            video = self.look()
             now = self._parts.clock.now()  # after the read: a write during it was seen, and is young
             age = (now - datetime.fromisoformat(video.updated_at)).total_seconds()
             apart = APART_SECONDS * (2 if _is_handed_out_now(video) else 1)

@@ -156,12 +156,17 @@ def _make_scene(studio: Studio, scene: Scene) -> ScenewrightError | None:
     """
     reporter, begun = studio.reporter, time.monotonic()
     reporter.hold(scene)
+    let_go = {"status": SceneStatus.PLANNED, "holder": "", "beat_at": None}
     try:
+        reporter.look()  # who cancels frees the scenes last: one that was taken after that is seen here
         _finish(studio, scene, SceneAssets(studio, scene), begun)
-    except StoppedError:
+    except StoppedError as error:
+        if error.code == CANCELLED:
+            with suppress(ScenewrightError):
+                reporter.advance_scene(**let_go)
         raise
     except LimitError:
-        reporter.advance_scene(status=SceneStatus.PLANNED, holder="", beat_at=None)
+        reporter.advance_scene(**let_go)
         raise
     except ScenewrightError as error:
         _give_up(studio, scene, error)
