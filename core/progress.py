@@ -143,10 +143,15 @@ class Reporter:
             return self._scene
 
     def _advanced(self, scene: Scene, **changes: Any) -> Scene:
-        try:
-            return self._parts.store.advance(scene, **changes)
-        except ConflictError as error:
-            raise StoppedError(f"Scene {scene.scene_number} was taken over.") from error
+        for _ in range(_CONFLICT_TRIES):
+            try:
+                return self._parts.store.advance(scene, **changes)
+            except ConflictError:
+                there = next((s for s in self._parts.store.scenes(self._video_id) if s.id == scene.id), None)
+                if there is None or (there.holder, there.attempt) != (scene.holder, scene.attempt):
+                    break
+                scene = there  # nobody took it: the reply to a beat of this call was lost
+        raise StoppedError(f"Scene {scene.scene_number} was taken over.")
 
     def check(self) -> None:
         """Raise StoppedError when the video was cancelled, deleted, or handed to a newer attempt."""
