@@ -158,12 +158,11 @@ class Meter:
             log.warning("costs not written: %s", error.sentence, extra={"action": "costs_unwritten", "video": video_id})
 
 
-def planned(video: Video, key: str, spent: Spent, now: datetime) -> dict[str, Any]:
-    """`costs` and `cost_usd` of a video with what a language model took; under the storyboard's key, so only once."""
+def planned(video: Video, attempt: int, spent: Spent, now: datetime) -> dict[str, Any]:
+    """`costs` and `cost_usd` of a video with what a language model took so far in an attempt, of which one plans."""
     accounts = accounts_of(video)
     items = {PLANNING: [spent.seconds, round(spent.usd or 0.0, _DIGITS)]}
-    facts = {"day": day_of(now), "attempt": video.attempt, "machine": spent.model}
-    accounts.setdefault(f"plan-{key[:8]}", {**facts, "items": items})
+    accounts[f"plan-{attempt}"] = {"day": day_of(now), "attempt": attempt, "machine": spent.model, "items": items}
     costs = json.dumps(accounts, separators=(",", ":"))
     return {"costs": costs, "cost_usd": max(video.cost_usd, total(accounts))}
 

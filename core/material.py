@@ -120,7 +120,7 @@ class GivenScenes:
         self._scenes = scenes
         self.version = f"1-{digest(scenes)[:12]}"
 
-    def plan(self, brief: StoryboardBrief) -> Storyboard:
+    def plan(self, brief: StoryboardBrief, _paid: object = None, /) -> Storyboard:
         """The scenes as they were given, what is missing taken from what is there."""
         specs = []
         for number, wish in enumerate(wishes_of(self._scenes), start=1):

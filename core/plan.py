@@ -6,7 +6,7 @@ import json
 import logging
 import tempfile
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,8 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
             return False
         if not parts.store.claim("plan", video.attempt, video_id=video.id):
             return False
-        before = video
-        video = parts.store.advance(
+        row = _Row(parts, video, None if is_new else video)
+        row.video = parts.store.advance(
             video,
             status=VideoStatus.PLANNING,
             progress=max(video.progress, 2),
@@ -101,27 +101,63 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
         return False  # somebody else has it
     begun = time.monotonic()
     try:
-        storyboard, key = keep_storyboard(parts, video)
-        _check_length(video, storyboard, choices)
-        numbers = keep_scenes(parts, video, storyboard)
+        storyboard = keep_storyboard(parts, row)
+        _check_length(row.video, storyboard, choices)
+        numbers = keep_scenes(parts, row.video, storyboard)
     except WaitError as error:
-        if not is_new:
-            settle(parts, before)
-        _wait(parts, before, video, error)
-        return True
+        row.settle()
+        _wait(parts, video, row.video, error)
     except StoppedError as error:
         log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": video.id})
-        return True
     except ScenewrightError as error:
         if error.retryable:
             raise  # the sweep comes back to it
-        fail(parts, video, error.code, error.sentence)
-        return True
+        fail(parts, row.video, error.code, error.sentence)
+    else:
+        row.settle()
+        _hand_over(parts, row.video, storyboard, numbers, time.monotonic() - begun)
+    return True
+
+
+@dataclass
+class _Row:
+    """A video in the hands of its planner."""
+
+    parts: Parts
+    video: Video  # as it was written last
+    before: Video | None  # as it was before that; None: it was just created
+
+    def settle(self) -> None:
+        """Wait until the row may be written again."""
+        if self.before is not None:
+            settle(self.parts, self.before)
+
+    def pay(self, spent: Spent) -> None:
+        """Write down what a language model took so far, whatever became of the video meanwhile.
+
+        Raises:
+            StoppedError: it is not to be planned here any more.
+        """
+        self.settle()
+        now, attempt = self.parts.clock.now(), self.video.attempt
+        try:
+            paid = advance_while(
+                self.parts, self.video, lambda _: True, lambda v: costs.planned(v, attempt, spent, now)
+            )
+        except NotFoundError as error:
+            raise StoppedError("The video was deleted.") from error
+        assert paid is not None  # it is wanted in any case
+        if (paid.attempt, paid.status) != (attempt, VideoStatus.PLANNING):
+            raise StoppedError(f"The video is {paid.status} in attempt {paid.attempt}.")
+        self.before, self.video = self.video, paid
+
+
+def _hand_over(parts: Parts, video: Video, storyboard: Storyboard, numbers: list[int], seconds: float) -> None:
+    """Hand a planned video to the renderer; `seconds`: that planning took."""
     count = len(numbers)
     of_scenes = f"{count} {'scene' if count == 1 else 'scenes'}"
     usd = (storyboard.spent and storyboard.spent.usd) or 0.0
     said = f"The storyboard has {of_scenes}{_by(storyboard.spent)}."
-    seconds = time.monotonic() - begun
 
     def tell(planned: Video) -> None:
         at = planned.updated_at
@@ -129,12 +165,9 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
         for warning in storyboard.warnings:
             note(parts, planned, EventKind.SUBSTITUTED, warning, at=at)
 
-    paid = costs.planned(video, key, storyboard.spent, parts.clock.now()) if storyboard.spent else {}
-    if not is_new:
-        settle(parts, before)
     hand_out(
         parts,
-        replace(video, **paid),
+        video,
         render_jobs(parts, numbers),
         tell=tell,
         status=VideoStatus.RENDERING,
@@ -143,9 +176,7 @@ def plan(parts: Parts, video_id: str, choices: Choices) -> bool:
         progress=max(video.progress, PLANNED),
         stage=" ".join([f"Storyboard ready: {of_scenes}, handed to the renderer", *storyboard.warnings])[:500],
         substitutions=of_storyboard(storyboard.warnings),
-        **paid,
     )
-    return True
 
 
 def _by(spent: Spent | None) -> str:
@@ -179,14 +210,15 @@ def _check_length(video: Video, storyboard: Storyboard, choices: Choices) -> Non
         check_size(options.canvas, seconds, len(texts), choices.film_bytes_max(), field="target_seconds")
 
 
-def keep_storyboard(parts: Parts, video: Video) -> tuple[Storyboard, str]:
-    """The storyboard asset, found, or made and kept; with its key.
+def keep_storyboard(parts: Parts, row: _Row) -> Storyboard:
+    """The storyboard asset, found, or made and kept.
 
     Raises:
         LimitError: a language model would cost more than may be spent.
         InvalidInputError, WaitError: as the planner says.
+        StoppedError: it is not to be planned here any more.
     """
-    options = video.parsed_options
+    video, options = row.video, row.video.parsed_options
     brief = StoryboardBrief(video.topic, video.description, video.script, options)
     engine: StoryboardEngine = GivenScenes(video.plan) if video.plan else parts.storyboard
     key = digest("storyboard", engine.id, engine.version, asdict(brief))
@@ -194,10 +226,10 @@ def keep_storyboard(parts: Parts, video: Video) -> tuple[Storyboard, str]:
         path = Path(folder) / "storyboard.json"
         asset = assets.find(parts, video.id, key)
         if asset:
-            return Storyboard.from_json(assets.fetch(parts, asset, path).read_text(encoding="utf-8")), key
+            return Storyboard.from_json(assets.fetch(parts, asset, path).read_text(encoding="utf-8"))
         costs.check(parts, video, video.cost_usd, engine.usd, "Planning")
         begun = time.monotonic()
-        storyboard = engine.plan(brief)
+        storyboard = engine.plan(brief, row.pay)
         _check_wanted(parts, video)  # a planner may have thought for a minute
         path.write_text(storyboard.to_json(), encoding="utf-8")
         facts = {"scenes": len(storyboard.scenes), "strategy": storyboard.strategy, "title": storyboard.title}
@@ -207,7 +239,7 @@ def keep_storyboard(parts: Parts, video: Video) -> tuple[Storyboard, str]:
     log.info(
         "%d scenes by %s", len(storyboard.scenes), storyboard.strategy, extra={"action": "planned", "video": video.id}
     )
-    return storyboard, key
+    return storyboard
 
 
 def _check_wanted(parts: Parts, video: Video) -> None:

@@ -355,8 +355,13 @@ class StoryboardEngine(Protocol):
     version: str
     usd: float  # expected for one plan
 
-    def plan(self, brief: StoryboardBrief) -> Storyboard:
+    def plan(self, brief: StoryboardBrief, paid: Callable[[Spent], None] = lambda _: None, /) -> Storyboard:
         """Return at least one scene.
+
+        Args:
+            brief: what is to be told.
+            paid: hears, after each answer that costs something, what all of them took so far; what it raises ends the
+                planning.
 
         Raises:
             InvalidInputError: there is nothing to tell, or nobody who can tell it.

@@ -53,6 +53,7 @@ class _Work:
     """One storyboard in the making."""
 
     ends: float  # time.monotonic
+    paid: Callable[[Spent], None]
     calls: int = 0
     used: list[Reply] = field(default_factory=list)
     seconds: float = 0.0  # in which the model was waited for
@@ -93,7 +94,7 @@ class ScriptPlanner:
         self.usd = tokens_usd(model.name, *_USUAL_TOKENS) or 0.0
         self.version = f"1/{model.name}/{self._topic.name}/{self._pictures.name}/{TextStoryboard.version}"
 
-    def plan(self, brief: StoryboardBrief) -> Storyboard:
+    def plan(self, brief: StoryboardBrief, paid: Callable[[Spent], None] = lambda _: None, /) -> Storyboard:
         """A topic is told by the model; of a script it finds pictures and titles, the words stay as they are.
 
         Raises:
@@ -101,7 +102,7 @@ class ScriptPlanner:
             InvalidInputError: the model refuses this topic, or the deployment's key: codes planner_blocked and
                 planner_misconfigured. A script needs no model and is never refused.
         """
-        work = _Work(time.monotonic() + self._seconds)
+        work = _Work(time.monotonic() + self._seconds, paid)
         made = self._with_pictures(brief, work) if brief.script.strip() else self._told(brief, work)
         for warning in made.warnings:
             log.warning("%s", warning, extra={"action": "planned_without_model"})
@@ -295,15 +296,15 @@ class ScriptPlanner:
             try:
                 reply = self._model.ask(question, seconds)
             except ModelError as error:
+                work.seconds += time.monotonic() - begun
                 if error.used is not None:
-                    work.used.append(error.used)
+                    self._pay(work, error.used)
                 if error.trouble is Trouble.CUT:
                     raise UnusableError(error.sentence) from error
                 self._wait_after(error, number, work)
                 continue
-            finally:
-                work.seconds += time.monotonic() - begun
-            work.used.append(reply)
+            work.seconds += time.monotonic() - begun
+            self._pay(work, reply)
             return reply
         raise AssertionError("the last try raises")
 
@@ -328,6 +329,10 @@ class ScriptPlanner:
                 if wait > min(_SHORT_WAIT_SECONDS, work.left - _LEAST_SECONDS):
                     raise _GivenUp(error.sentence) from error
                 self._clock.sleep(max(wait, 0.1))
+
+    def _pay(self, work: _Work, reply: Reply) -> None:
+        work.used.append(reply)
+        work.paid(self._spent(work))
 
     def _spent(self, work: _Work) -> Spent:
         into, out = sum(r.input_tokens for r in work.used), sum(r.output_tokens for r in work.used)

@@ -72,7 +72,7 @@ class TextStoryboard:
     version = "2"
     usd = 0.0
 
-    def plan(self, brief: StoryboardBrief) -> Storyboard:
+    def plan(self, brief: StoryboardBrief, _paid: object = None, /) -> Storyboard:
         """Split the script; a topic alone cannot be told without a model.
 
         Raises:

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from core import assets, control
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
 from core.create import create_video
 from core.documents import Options, SceneSpec, Storyboard, Video
 from core.engines.script_gemini import GeminiModel
+from core.engines.script_model import Question, Reply
 from core.engines.script_planner import ScriptPlanner
 from core.engines.script_slots import Slots
 from core.errors import InvalidInputError
@@ -199,6 +201,62 @@ def test_a_topic_the_model_refuses_fails_with_the_reason(make_parts: MakeParts, 
     assert "refuses this text (SAFETY)" in video.error_message
 
 
+def test_what_a_model_took_for_a_topic_it_then_refuses_is_counted(make_parts: MakeParts, google: Gemini) -> None:
+    google.reset("malformed", always="prompt_blocked")
+    parts = make_parts()
+
+    video = planned(parts, asked(parts))
+
+    bill = receipt(parts, video, [])
+    assert (video.status, video.error_code) == (VideoStatus.FAILED, "planner_blocked")
+    assert [line["stage"] for line in bill["lines"]] == ["planning"]
+    assert 0 < video.cost_usd == pytest.approx(sum(line["usd"] for line in bill["lines"]))
+
+
+def test_a_planner_that_dies_after_an_answer_has_counted_it_and_the_next_one_counts_its_own(
+    make_parts: MakeParts, google: Gemini, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class DiedError(BaseException):
+        """The process is gone."""
+
+    def died(*_: object) -> None:
+        raise DiedError
+
+    parts = make_parts()
+    video = asked(parts)
+    with monkeypatch.context() as dying, pytest.raises(DiedError):
+        dying.setattr(assets, "keep", died)
+        planned(parts, video)
+    once = parts.store.get_video(video.id)
+    parts.clock.sleep(SETTINGS.planning_seconds + 1)
+    look_after(parts, once, build_choices(SETTINGS, parts.files))
+    after = parts.store.get_video(video.id)
+
+    assert (once.status, len(google.bodies), after.status) == (VideoStatus.PLANNING, 2, VideoStatus.RENDERING)
+    assert once.cost_usd > 0
+    assert after.cost_usd == pytest.approx(2 * once.cost_usd)
+
+
+def test_a_cancel_during_the_planning_ends_the_asking_and_the_answer_is_counted(
+    make_parts: MakeParts, google: Gemini, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = make_parts()
+    video = asked(parts, target_seconds=300)  # more than one question
+    ask = GeminiModel.ask
+
+    def cancelled(model: GeminiModel, question: Question, seconds: float) -> Reply:
+        reply = ask(model, question, seconds)
+        control.cancel(parts, parts.store.get_video(video.id))
+        return reply
+
+    monkeypatch.setattr(GeminiModel, "ask", cancelled)
+    after = planned(parts, video)
+
+    assert (after.status, len(google.bodies)) == (VideoStatus.CANCELLED, 1)
+    assert after.cost_usd > 0
+    assert parts.store.scenes(video.id) == []
+
+
 def test_a_video_waits_for_the_next_minute_when_no_call_is_free_and_goes_on_by_itself(
     make_parts: MakeParts, google: Gemini
 ) -> None:
@@ -277,7 +335,7 @@ class Told:
     version: str = "1"
     usd: float = 0.0
 
-    def plan(self, brief: StoryboardBrief) -> Storyboard:
+    def plan(self, brief: StoryboardBrief, _paid: object = None, /) -> Storyboard:
         """As many as it was told, also none."""
         scenes = tuple(
             SceneSpec(n, f"Scene {n}", f"This is scene {n}.", "a harbour", "cards") for n in range(1, self.count + 1)
