@@ -62,7 +62,6 @@ class Take:
     clip: Asset
     clip_path: Path
     shot: Shot
-    held: int  # frames at its end in which the picture stands still, on purpose
 
 
 def starts_of(frames: list[int]) -> list[int]:
@@ -239,7 +238,6 @@ def _fetch(parts: Parts, video: Video, scene: Scene, folder: Path) -> Take:
         clip=clip,
         clip_path=assets.fetch(parts, clip, folder / f"{clip.key}.mp4"),
         shot=shot_of(inputs.picture, picture, image, narration.frames, footage),
-        held=int(fitted.facts["held"]) if fitted else 0,
     )
 
 
@@ -279,15 +277,10 @@ def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], fold
         max_bytes=parts.files.max_bytes(FILMS),
         quiet=tuple(range(s, s + t.voice.frames) for t, s in zip(takes, starts, strict=True) if t.silent),
         # a frame more on both sides: the detector rounds
-        still=tuple(
-            range(s + t.voice.frames - t.held - 2, s + t.voice.frames + 2)
-            for t, s in zip(takes, starts, strict=True)
-            if t.held
-        ),
-        own=tuple(
+        given=tuple(
             range(s - 2, s + t.voice.frames + 2)
             for t, s in zip(takes, starts, strict=True)
-            if t.inputs.scene.parsed_material.shows
+            if t.shot.footage or t.inputs.scene.parsed_material.shows
         ),
     )
 

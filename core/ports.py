@@ -283,8 +283,7 @@ class FilmBrief:
     max_bytes: int = 0  # 0: no limit
     looks: tuple[Look, ...] = ()  # at the segments, when every one was looked at; empty: the whole film is decoded
     quiet: tuple[range, ...] = ()  # frames of the film that are silent on purpose
-    still: tuple[range, ...] = ()  # frames in which the picture stands still on purpose
-    own: tuple[range, ...] = ()  # frames of pictures that a person brought: they may be black or still
+    given: tuple[range, ...] = ()  # frames of what was brought, animated or filmed: they may be black or still
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +308,7 @@ class FilmEngine(Protocol):
     def fit(self, footage: Path, canvas: Canvas, frames: int, out: Path, *, holds: bool) -> Mapping[str, Any]:
         """Bring a footage to the canvas and to exactly so many frames.
 
-        Facts: seconds, slowed, loops, held (frames at its end that stand still). Raises EngineError.
+        Facts: seconds, slowed, loops. Raises EngineError.
         """
         ...
 

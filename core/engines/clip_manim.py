@@ -17,6 +17,7 @@ from core.engines.manim_checks import complaint
 from core.engines.manim_program import FRAME_HEIGHT, Stage, last_line, pattern_of, source_of
 from core.engines.manim_writer import CodeWriter
 from core.errors import EngineError, ScenewrightError
+from core.media.footage import blank_share
 from core.ports import FootageBrief, Lesson, Memory, Notes, PictureBrief, Report
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ _LESSON_CHARS = 1_500
 _MARGIN = 0.4  # units above the captions and below the upper edge
 _START_SECONDS, _PER_SECOND = 3.0, 1.5  # about what a run takes, for the progress that is told
 _MOST_TOLD = 0.95
+_BLANK = 0.5  # of a film: more in which nothing is to be seen is a fault of the program
 
 # Runs a whole program and puts its film where it is wanted; returns what went wrong, "" when nothing did. `tick` is
 # called again and again; what it raises ends the run. Raises EngineError where nothing can be run.
@@ -111,6 +113,7 @@ class ManimFootage:
         while True:
             report(0.0)
             error = complaint(program) or self._run(source_of(program, _stage(brief)), out, _ticker(brief, report))
+            error = error or _unseen(brief, out)
             if failed and pattern_of(failed[-1].error) != pattern_of(error) and not brief.code:
                 self._learn(failed[-1], program)
             if not error:
@@ -194,6 +197,19 @@ def _frame(picture: PictureBrief) -> dict[str, float]:
     return {"width": round(width, 2), "height": FRAME_HEIGHT, "top": round(top, 2), "bottom": round(bottom, 2)}
 
 
+def _unseen(brief: FootageBrief, film: Path) -> str:
+    """What to say of a film in which mostly nothing is to be seen; "" if there is something."""
+    share = blank_share(film, PALETTES[_palette(brief.picture)].base)
+    if share <= _BLANK:
+        return ""
+    frame = _frame(brief.picture)
+    return (
+        "What is shown must be added to the scene, differ from GROUND in its colour, and stand within "
+        f"x -{frame['width'] / 2:g} to {frame['width'] / 2:g} and y {frame['bottom']:g} to {frame['top']:g}.\n"
+        f"BlankFrames: nothing is to be seen in {100 * share:.0f} % of the film"
+    )
+
+
 def _scene(picture: PictureBrief) -> dict[str, str]:
     return {
         "film": picture.film_title,
@@ -203,9 +219,13 @@ def _scene(picture: PictureBrief) -> dict[str, str]:
     }
 
 
+def _palette(picture: PictureBrief) -> str:
+    return palette_name(picture.style, picture.film_title, picture.language, picture.seed)
+
+
 def _names(picture: PictureBrief) -> dict[str, str]:
     """The colours of the video's style by the names that programs use."""
-    style = PALETTES[palette_name(picture.style, picture.film_title, picture.language, picture.seed)]
+    style = PALETTES[_palette(picture)]
     lights = {f"LIGHT_{number}": _hex(glow) for number, glow in enumerate(style.glows, start=1)}
     return {"GROUND": _hex(style.base), "INK": _hex(style.ink), **lights}
 

@@ -28,10 +28,8 @@ def findings(brief: FilmBrief, film: Path, header: Streams, seen: Decoded, over:
         _streams(brief, film, header, seen),
         _duration(brief, seen),
         _drift(seen),
-        _stretches("black", "the picture is black", unmeant(seen.black, brief.own), BLACK_SECONDS),
-        _stretches(
-            "frozen", "the picture stands still", unmeant(seen.frozen, (*brief.still, *brief.own)), FROZEN_SECONDS
-        ),
+        _stretches("black", "the picture is black", unmeant(seen.black, brief.given), BLACK_SECONDS),
+        _stretches("frozen", "the picture stands still", unmeant(seen.frozen, brief.given), FROZEN_SECONDS),
         _stretches("silence", "nothing can be heard", unmeant(seen.silent, brief.quiet), SILENT_SECONDS),
         _clipping(seen),
         _loudness(seen),

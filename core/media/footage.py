@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ffmpeg
+import numpy as np
 
 from core.documents import FPS, Canvas
 from core.errors import EngineError
@@ -19,6 +20,8 @@ SLOWEST = 1.5  # slower than this looks like a fault
 LOOP_FADE = 0.5  # seconds in which the end of a footage turns into its beginning
 _CRF = 16  # it is encoded once more with captions, so little may be lost here
 _SHORTEST = 0.2  # seconds
+_LOOKS_PER_SECOND, _LOOK_SIDE = 4, 256  # frames, and pixels of a side, in which something is looked for
+_VISIBLE = 24  # of 255: what differs less from the ground is not seen
 
 
 def fit(path: Path, canvas: Canvas, frames: int, out: Path, *, holds: bool) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def fit(path: Path, canvas: Canvas, frames: int, out: Path, *, holds: bool) -> d
     end (`holds`: an animation that has said all) or begins again behind a short fade.
 
     Returns:
-        seconds (of the footage as it came), slowed (times), loops, held (frames at the end that stand still).
+        seconds (of the footage as it came), slowed (times), loops.
 
     Raises:
         EngineError: code bad_footage, it is no video, or shorter than a fifth of a second.
@@ -46,8 +49,7 @@ def fit(path: Path, canvas: Canvas, frames: int, out: Path, *, holds: bool) -> d
     for limit in ("maxrate", "bufsize"):
         args.pop(limit)
     run(picture.output(str(out), **args).get_args())
-    held = max(0, frames - round(length * FPS)) if loops == 1 else 0
-    return {"seconds": round(seconds, 3), "slowed": round(slowed, 3), "loops": loops, "held": held}
+    return {"seconds": round(seconds, 3), "slowed": round(slowed, 3), "loops": loops}
 
 
 def _seconds(path: Path) -> float:
@@ -95,6 +97,15 @@ def frames_of(path: Path, canvas: Canvas, first: int) -> Iterator[bytes]:
     source = ffmpeg.input(str(path), ss=f"{max(0.0, (first - 0.5) / FPS):.5f}")
     raw = {name: value for name, value in raw_input_args(canvas).items() if name in ("pix_fmt", "s")}
     return stream(source.video.output("pipe:1", f="rawvideo", **raw).get_args(), canvas.width * canvas.height * 3 // 2)
+
+
+def blank_share(path: Path, ground: tuple[int, int, int]) -> float:
+    """The share of a footage in which nothing is to be seen, 0 to 1: a frame of nothing but its ground, or black."""
+    source = ffmpeg.input(str(path)).video.filter("fps", _LOOKS_PER_SECOND).filter("scale", _LOOK_SIDE, _LOOK_SIDE)
+    raw = run(source.output("pipe:1", f="rawvideo", pix_fmt="rgb24").get_args()).stdout
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, _LOOK_SIDE * _LOOK_SIDE, 3).astype(int)
+    apart = [np.abs(frames - np.array(colour)).max(axis=(1, 2)) for colour in (ground, (0, 0, 0))]
+    return float(np.mean(np.minimum(*apart) < _VISIBLE)) if len(frames) else 1.0
 
 
 def still(path: Path, frame: int, out: Path) -> None:

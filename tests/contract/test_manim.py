@@ -222,6 +222,20 @@ def test_a_broken_program_is_mended_by_the_second_answer_and_the_mend_is_remembe
     assert known is not None and known.uses == 2
 
 
+def test_a_program_whose_drawing_stands_outside_of_the_frame_is_mended(
+    begin: Begin, google: Gemini, memory: AppwriteMemory, tmp_path: Path
+) -> None:
+    outside = SETTING + "self.add(Circle(color=LIGHT_1).shift(9 * RIGHT))\n        self.wait(DURATION)\n"
+    engines = writing(google, memory, outside, FLOOD)
+    made = animated(begin(TEXTS[0]), "")
+    made.run(engines)
+
+    assert (made.video.status, made.video.substitutions) == (VideoStatus.COMPLETED, ""), made.video.error_message
+    assert program_of(made, made.scenes[0], tmp_path / "scene.py") == FLOOD
+    assert google.questions[1]["user"]["error"].endswith("BlankFrames: nothing is to be seen in 100 % of the film")
+    assert "x -2.25 to 2.25" in google.questions[1]["user"]["error"]
+
+
 def test_a_program_that_cannot_be_mended_becomes_a_title_card(
     begin: Begin, google: Gemini, memory: AppwriteMemory
 ) -> None:

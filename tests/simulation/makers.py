@@ -90,7 +90,7 @@ class Films(_Maker):
     def fit(self, footage: Path, canvas: Canvas, frames: int, out: Path, *, holds: bool) -> Mapping[str, Any]:
         """It has the right length."""
         out.write_text(footage.read_text())
-        return {"seconds": frames / FPS, "slowed": 1.0, "loops": 1, "held": 0}
+        return {"seconds": frames / FPS, "slowed": 1.0, "loops": 1}
 
     def still(self, footage: Path, frame: int, out: Path) -> None:
         """Write a beginning."""
