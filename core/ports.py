@@ -332,6 +332,10 @@ class FilmEngine(Protocol):
         """Decode the picture of a segment that was just made, with its ASS text. Raises EngineError."""
         ...
 
+    def blemish(self, look: Look) -> str:
+        """Why no film could be made of a segment that looks so, as a sentence; "": it could."""
+        ...
+
     def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
         """Check all a viewer would notice; pictures that were looked at before are not decoded again."""
         ...

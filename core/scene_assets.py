@@ -343,6 +343,9 @@ class SceneAssets:
 
         facts = self._by_engine("clip", lambda: engine.film(shot, span, text, path, report))
         look = self._by_engine("clip", lambda: self._engines.film.look(path, shot.brief.canvas, text))
+        blemish = "" if drawn.footage or self._inputs.scene.parsed_material.shows else self._engines.film.blemish(look)
+        if blemish:  # seen here it costs a scene, in the film it would cost the film
+            raise CannotMakeError(EngineError(blemish, code="bad_picture"))
         seen = {"look": asdict(look), "frames": len(span)}
         asset = self._keep("clip", key, path, {**facts, **seen, **took(engine.id, begun)})
         path.unlink()  # a long video must not fill the scratch folder

@@ -28,14 +28,21 @@ def findings(brief: FilmBrief, film: Path, header: Streams, seen: Decoded, over:
         _streams(brief, film, header, seen),
         _duration(brief, seen),
         _drift(seen),
-        _stretches("black", "the picture is black", unmeant(seen.black, brief.given), BLACK_SECONDS),
-        _stretches("frozen", "the picture stands still", unmeant(seen.frozen, brief.given), FROZEN_SECONDS),
+        *in_picture(unmeant(seen.black, brief.given), unmeant(seen.frozen, brief.given)),
         _stretches("silence", "nothing can be heard", unmeant(seen.silent, brief.quiet), SILENT_SECONDS),
         _clipping(seen),
         _loudness(seen),
         _captions(brief, over),
         _size(brief, film),
     ]
+
+
+def in_picture(black: Sequence[Stretch], frozen: Sequence[Stretch]) -> tuple[Finding, Finding]:
+    """What is wrong with a picture that is black, and stands still, in these places."""
+    return (
+        _stretches("black", "the picture is black", black, BLACK_SECONDS),
+        _stretches("frozen", "the picture stands still", frozen, FROZEN_SECONDS),
+    )
 
 
 def _streams(brief: FilmBrief, film: Path, header: Streams, seen: Decoded) -> Finding:

@@ -12,7 +12,15 @@ from typing import Any
 import ffmpeg
 
 from core.documents import FPS, Canvas
-from core.engines.film_checks import BLACK_SECONDS, FROZEN_SECONDS, SILENT_SECONDS, findings, overflow, unreadable
+from core.engines.film_checks import (
+    BLACK_SECONDS,
+    FROZEN_SECONDS,
+    SILENT_SECONDS,
+    findings,
+    in_picture,
+    overflow,
+    unreadable,
+)
 from core.engines.film_sound import hash_of, mix_sound
 from core.errors import EngineError
 from core.media import mix, probe
@@ -131,6 +139,11 @@ class FfmpegFilm:
         black, frozen = (tuple((s.start, s.end) for s in found) for found in (seen.black, seen.frozen))
         packets = probe.packets(segment)
         return Look(seen.frames, hash_of(packets.pictures), packets.parameters, over, black, frozen, seen.complaints)
+
+    def blemish(self, look: Look) -> str:
+        """See ports.FilmEngine."""
+        black, frozen = ([probe.Stretch(*span) for span in spans] for spans in (look.black, look.frozen))
+        return " ".join(finding.sentence for finding in in_picture(black, frozen) if not finding.ok)
 
 
 def _overflow(captions: Sequence[str], canvas: Canvas) -> tuple[str, ...]:

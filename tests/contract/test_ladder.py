@@ -422,6 +422,35 @@ def test_a_simpler_prompt_is_tried_before_the_title_card(begin: Begin) -> None:
     assert [row["scene"] for row in json.loads(made.video.substitutions)] == [1]
 
 
+@dataclass
+class Darkness:
+    """Implements ports.PictureEngine: one scene is drawn black."""
+
+    inner: Any
+    number: int
+    id: str = "cards"
+    version: str = "dark"
+    suffix: str = ".png"  # no card, whose layers would be drawn anew
+
+    def draw(self, brief: PictureBrief, out: Path, report: Report) -> Mapping[str, Any]:
+        """Draw the card, or nothing."""
+        facts: dict[str, Any] = dict(self.inner.draw(brief, out, report))
+        if brief.number == self.number:
+            Image.new("RGB", (brief.canvas.width, brief.canvas.height)).save(out)
+        return facts
+
+
+def test_a_picture_that_would_cost_the_film_its_check_costs_its_scene_alone(begin: Begin) -> None:
+    made = begin(*TEXTS[:2])
+
+    made.run(replace(REAL, pictures={"cards": Darkness(REAL.pictures["cards"], 2)}))
+
+    assert (made.video.status, made.video.error_message) == (VideoStatus.COMPLETED, "")
+    (stands_in,) = json.loads(made.video.substitutions)
+    assert (stands_in["scene"], stands_in["used"]) == (2, "a title card")
+    assert "the picture is black" in stands_in["why"]
+
+
 def test_a_text_with_odd_signs_is_said_without_them_before_there_is_silence(begin: Begin) -> None:
     made = begin("# The sea\nThe §sea§ is wide.", TEXTS[1])
     engines, _ = engines_that(voice=lambda brief: EngineError("No such sign.") if "§" in brief.text else None)

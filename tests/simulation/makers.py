@@ -117,6 +117,10 @@ class Films(_Maker):
         """There is nothing wrong with it."""
         return Look(len(segment.read_text()))
 
+    def blemish(self, look: Look) -> str:
+        """It never has one."""
+        return ""
+
     def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
         """See that everything is there."""
         whole = "".join(segment.read_text() for segment in brief.segments) == film.read_text()
