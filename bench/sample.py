@@ -87,7 +87,6 @@ def film_of(takes: list[Take], segments: list[Path], sound: SoundTrack) -> FilmB
         title=TITLE,
         language="en",
         captions=tuple(take.captions for take in takes if take.captions),
-        poster=takes[0].shot.picture,
     )
 
 

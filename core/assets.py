@@ -28,8 +28,20 @@ def of_scene(parts: Parts, scene: Scene, kind: str) -> Asset:
     Raises:
         NotFoundError: the row or the file is gone, or the file is not whole.
     """
-    recorded = json.loads(scene.assets or "{}").get(kind)
-    asset = _whole(parts, parts.store.asset(recorded)) if recorded else None
+    known = json.loads(scene.assets or "{}").get(kind)
+    asset = _whole(parts, parts.store.asset(known)) if known else None
+    if asset is None:
+        raise NotFoundError(f"The {kind} of scene {scene.scene_number} is gone.", code="asset_gone")
+    return asset
+
+
+def recorded(rows: Mapping[str, Asset], scene: Scene, kind: str) -> Asset:
+    """The same out of rows that were read together, by their ids; `fetch` finds out whether the file is whole.
+
+    Raises:
+        NotFoundError: the row is gone.
+    """
+    asset = rows.get(json.loads(scene.assets or "{}").get(kind, ""))
     if asset is None:
         raise NotFoundError(f"The {kind} of scene {scene.scene_number} is gone.", code="asset_gone")
     return asset
@@ -74,15 +86,15 @@ def keep(parts: Parts, video: Video, kind: str, key: str, path: Path, facts: Map
             _discard(parts, kept)
             return replaced
     _discard(parts, asset)
-    return _recorded(parts, asset)
+    return _as_recorded(parts, asset)
 
 
-def _recorded(parts: Parts, asset: Asset) -> Asset:
+def _as_recorded(parts: Parts, asset: Asset) -> Asset:
     """The row that others wrote in the place of this asset's."""
-    recorded = parts.store.asset(asset.id)
-    if recorded is None:
+    there = parts.store.asset(asset.id)
+    if there is None:
         raise UnavailableError(f"The row of the {asset.kind} {asset.id} went away while it was written.")
-    return recorded
+    return there
 
 
 def _discard(parts: Parts, asset: Asset) -> None:

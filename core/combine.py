@@ -126,29 +126,38 @@ def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: 
     takes = list(_fetched(parts, video, scenes, folder, reporter))
     tries = _Tries(parts, video, reporter)
     brief = _brief(parts, engines, video, takes, folder, tries)
-    path, key = folder / "film.mp4", _film_key(engines, video, takes, brief)
-    film = assets.find(parts, video.id, key)
-    if film is not None:
-        assets.fetch(parts, film, path)
-    else:
-        facts = tries.make("film", _JOINED, lambda: _joined(engines, brief, path, reporter))
-        reporter.tell(_INSPECTED, "Keeping the film")
-        reporter.check()
-        facts = {**facts, "frames": brief.frames, **times.took(engines.film.id, begun)}
-        film = assets.keep(parts, video, "film", key, path, facts)
-        seconds = time.monotonic() - begun
-        note(parts, video, EventKind.ASSET_MADE, f"The film was made by {engines.film.id}.", seconds=seconds)
-    poster = folder / "thumbnail.jpg"
-    tries.make("thumbnail", _INSPECTED, lambda: engines.film.thumbnail(brief, path, poster))
+    shown, thumbnail = takes[0].shot, folder / "thumbnail.jpg"
+    with ThreadPoolExecutor(1) as pool:  # beside the film, which leaves a processor free
+        draw = partial(engines.film.thumbnail, shown.picture, brief.canvas, thumbnail)
+        drawing = pool.submit(tries.make, "thumbnail", _JOINED, draw)
+        film = _kept_film(parts, engines, video, _film_key(engines, video, takes, brief), brief, folder, tries, begun)
+        drawing.result()
     reporter.check()
     _check_made(parts.store.scenes(video.id))
     return {
-        **_keep_companions(parts, video, film, takes, folder, poster),
+        **_keep_companions(parts, video, film, takes, folder, thumbnail),
         "final_file_id": film.file_id,
         "duration_seconds": round(brief.frames / FPS, 3),
         "substitutions": substitutions(scenes, video.substitutions),
         "stage": completed_stage(scenes, video.substitutions),
     }
+
+
+def _kept_film(
+    parts: Parts, engines: Engines, video: Video, key: str, brief: FilmBrief, folder: Path, tries: _Tries, begun: float
+) -> Asset:
+    """The film, found, or joined, inspected and kept; `begun`: when the joining began, time.monotonic."""
+    film, path, reporter = assets.find(parts, video.id, key), folder / "film.mp4", tries.reporter
+    if film is not None:
+        return film
+    facts = tries.make("film", _JOINED, lambda: _joined(engines, brief, path, reporter))
+    reporter.tell(_INSPECTED, "Keeping the film")
+    reporter.check()
+    facts = {**facts, "frames": brief.frames, **times.took(engines.film.id, begun)}
+    film = assets.keep(parts, video, "film", key, path, facts)
+    seconds = time.monotonic() - begun
+    note(parts, video, EventKind.ASSET_MADE, f"The film was made by {engines.film.id}.", seconds=seconds)
+    return film
 
 
 class _Tries:
@@ -205,9 +214,10 @@ def _keep_companions(
 
 def _fetched(parts: Parts, video: Video, scenes: Sequence[Scene], folder: Path, reporter: Reporter) -> Iterator[Take]:
     """The scenes with their files, in order."""
+    rows = {asset.id: asset for asset in parts.store.assets(video.id)}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
-            fetched = pool.map(lambda scene: _fetch(parts, video, scene, folder), scenes)
+            fetched = pool.map(lambda scene: _fetch(parts, video, rows, scene, folder), scenes)
             for number, take in enumerate(fetched, 1):
                 reporter.check()
                 reporter.tell(_FETCHED * number / len(scenes))
@@ -223,12 +233,12 @@ def _check_made(scenes: Sequence[Scene]) -> None:
             raise NotFoundError(f"Scene {scene.scene_number} is {scene.status}.", code="scene_open", retryable=True)
 
 
-def _fetch(parts: Parts, video: Video, scene: Scene, folder: Path) -> Take:
+def _fetch(parts: Parts, video: Video, rows: Mapping[str, Asset], scene: Scene, folder: Path) -> Take:
     inputs = inputs_of(video, scene)
-    clip, voice, picture = (assets.of_scene(parts, scene, kind) for kind in ("clip", "voice", "picture"))
+    clip, voice, picture = (assets.recorded(rows, scene, kind) for kind in ("clip", "voice", "picture"))
     wav = assets.fetch(parts, voice, folder / f"{voice.key}.wav")
     image = assets.fetch(parts, picture, folder / file_name(picture))
-    fitted = assets.of_scene(parts, scene, "fitted") if "fitted" in json.loads(scene.assets) else None
+    fitted = assets.recorded(rows, scene, "fitted") if "fitted" in json.loads(scene.assets) else None
     narration = voice_of(voice, wav)
     footage = assets.fetch(parts, fitted, folder / file_name(fitted)) if fitted else None
     return Take(
@@ -273,7 +283,6 @@ def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], fold
         title=options.title or video.topic or takes[0].inputs.scene.title,
         language=options.language,
         captions=tuple(text for text in burnt if text),
-        poster=takes[0].shot.picture,
         max_bytes=parts.files.max_bytes(FILMS),
         quiet=tuple(range(s, s + t.voice.frames) for t, s in zip(takes, starts, strict=True) if t.silent),
         # a frame more on both sides: the detector rounds

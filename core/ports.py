@@ -279,7 +279,6 @@ class FilmBrief:
     title: str
     language: str
     captions: tuple[str, ...] = ()  # the ASS text of each captioned clip, checked for overflow if nobody has looked
-    poster: Path | None = None  # picture for the thumbnail, None: a frame of the film
     max_bytes: int = 0  # 0: no limit
     looks: tuple[Look, ...] = ()  # at the segments, when every one was looked at; empty: the whole film is decoded
     quiet: tuple[range, ...] = ()  # frames of the film that are silent on purpose
@@ -324,8 +323,8 @@ class FilmEngine(Protocol):
         """Copy all into the mp4 (faststart, BT.709 tags) at `out`, return facts. Raises EngineError."""
         ...
 
-    def thumbnail(self, brief: FilmBrief, film: Path, out: Path) -> None:
-        """Write a JPEG for lists and players."""
+    def thumbnail(self, picture: Path, canvas: Canvas, out: Path) -> None:
+        """Write a JPEG of a picture for lists and players. Raises EngineError."""
         ...
 
     def look(self, segment: Path, canvas: Canvas, captions: str | None = None) -> Look:

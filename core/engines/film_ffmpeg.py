@@ -87,20 +87,18 @@ class FfmpegFilm:
         """Raise InvalidInputError, field music, unless the file holds at least a second of audible sound."""
         mix.check_music(path)
 
-    def thumbnail(self, brief: FilmBrief, film: Path, out: Path) -> None:
-        """Write a JPEG of the canvas's shape, short side at most 720 px: the poster, else a frame of the film."""
-        canvas = brief.canvas
+    def thumbnail(self, picture: Path, canvas: Canvas, out: Path) -> None:
+        """Write a JPEG of the canvas's shape, short side at most 720 px."""
         share = min(1.0, _THUMBNAIL_SIDE / canvas.short_side)
         width, height = (round(side * share / 2) * 2 for side in (canvas.width, canvas.height))
-        moment = min(1.5, brief.frames / FPS / 3)
-        source = ffmpeg.input(str(brief.poster)) if brief.poster else ffmpeg.input(str(film), ss=f"{moment:.3f}")
-        picture = (
-            source.video.filter("scale", width, height, force_original_aspect_ratio="increase", flags="lanczos")
+        small = (
+            ffmpeg.input(str(picture))
+            .video.filter("scale", width, height, force_original_aspect_ratio="increase", flags="lanczos")
             .filter("crop", width, height)
             .filter("format", "yuvj420p")
         )
         part = out.with_name(out.name + ".part")
-        run(picture.output(str(part), f="image2", update=1, vcodec="mjpeg", **{"q:v": 3}, vframes=1).get_args())
+        run(small.output(str(part), f="image2", update=1, vcodec="mjpeg", **{"q:v": 3}, vframes=1).get_args())
         part.replace(out)
 
     def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:

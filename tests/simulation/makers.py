@@ -109,9 +109,9 @@ class Films(_Maker):
         out.write_text(text)
         return {}
 
-    def thumbnail(self, brief: FilmBrief, film: Path, out: Path) -> None:
+    def thumbnail(self, picture: Path, canvas: Canvas, out: Path) -> None:
         """Write a beginning."""
-        out.write_text(film.read_text()[:20])
+        out.write_text(picture.read_text()[:20])
 
     def look(self, segment: Path, canvas: Canvas, captions: str | None = None) -> Look:
         """There is nothing wrong with it."""
