@@ -254,7 +254,7 @@ class Reporter:
             "handle": json.dumps(handle | {"work": work.columns()}),
             "progress": max(progress, video.progress),
             "stage": wanted.sentence if heard else video.stage,
-            "current_scene": max(scene, video.current_scene),
+            "current_scene": scene,
             "eta_seconds": work.eta_seconds,
             "due_at": next_look(self._parts.settings, video, self._parts.clock.now()),
         }

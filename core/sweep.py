@@ -16,6 +16,7 @@ from core.identity import slots_id
 from core.journal import EventKind, note
 from core.plan import plan
 from core.ports import CallState, Parts
+from core.progress import current_scene
 from core.render import hand_on, settled
 from core.request import Choices
 from core.status import SceneStatus, VideoStatus
@@ -209,6 +210,7 @@ def _hand_out_again(parts: Parts, video: Video, why: str, unstarted: str) -> Non
         hand_on(parts, video.id, video.attempt, tell=tell)
         return
     said = f"{why}: handing out {len(missing)} of {len(scenes)} scenes again"
+    also["current_scene"] = current_scene(scenes, video.scene_count)
     hand_out(parts, video, render_jobs(parts, missing), tell=_told(parts, said), stage=unstarted or said, **also)
 
 

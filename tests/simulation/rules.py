@@ -20,6 +20,7 @@ class Rules:
     scheduler: Scheduler
     stale_seconds: float
     scenes: Callable[[str], list[Scene]] = field(default=lambda _: [])
+    known: dict[str, list[Scene]] = field(default_factory=dict)  # process -> the scenes as it has read them last
     takers: dict[str, Process] = field(default_factory=dict)  # scene -> who took it last
     made: dict[tuple[int, str, str], Process] = field(default_factory=dict)  # (attempt, kind, what) -> who made it
     relieved: set[str] = field(default_factory=set)  # processes that let go of a scene, or had it taken from them
@@ -62,11 +63,18 @@ class Rules:
         if who is not None and who.kind == "renderer":
             self._hold(before.attempt <= who.attempt, "a stale attempt wrote to the video")
             who.attempt = max(who.attempt, after.attempt)
-        self._current_scene(after)
+        self._current_scene(after, self.known.get(who.name) if who else None)
 
-    def _current_scene(self, video: Video) -> None:
+    def read(self, scenes: list[Scene]) -> None:
+        """Remember what whoever runs now has read."""
+        if self.scheduler.process is not None:
+            self.known[self.scheduler.process.name] = scenes
+
+    def _current_scene(self, video: Video, known: list[Scene] | None) -> None:
+        """It is right by what its writer has read: a scene may be changed between that and the write."""
         if video.status is VideoStatus.RENDERING:
-            unfinished = [s.scene_number for s in self.scenes(video.id) if s.status is not SceneStatus.RENDERED]
+            scenes = known or self.scenes(video.id)
+            unfinished = [s.scene_number for s in scenes if s.status is not SceneStatus.RENDERED]
             self._hold(1 <= video.current_scene <= min(unfinished, default=video.scene_count), "current_scene is ahead")
         elif video.status is VideoStatus.COMPLETED:
             self._hold(video.current_scene == video.scene_count, "current_scene is not the last")

@@ -66,6 +66,7 @@ class MemoryStore:
     way: Way
     wrote: Callable[[Any, Any], None]
     before_step: Callable[[], None] = lambda: None  # called by whoever is about to change a status
+    read: Callable[[list[Scene]], None] = lambda _: None  # hears of the scenes that somebody was given
     videos: dict[str, Video] = field(default_factory=dict)
     rows: dict[str, Scene] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)  # purpose -> video
@@ -148,7 +149,9 @@ class MemoryStore:
 
     def scenes(self, video_id: str) -> list[Scene]:
         """See ports.Store."""
-        return self.way.call(lambda: self.scenes_of(video_id))
+        found = self.way.call(lambda: self.scenes_of(video_id))
+        self.read(found)
+        return found
 
     def scenes_of(self, video_id: str) -> list[Scene]:
         """The same, for the test itself."""

@@ -73,7 +73,7 @@ class World:
         self.texts: dict[int, set[str]] = {}  # scene -> the texts that persons gave it
         way = Way(self.scheduler, self._fate)
         self.rules = Rules(self.scheduler, SETTINGS.stale_seconds)
-        self.store = MemoryStore(way, self.rules.wrote, self._overtaken)
+        self.store = MemoryStore(way, self.rules.wrote, self._overtaken, self.rules.read)
         self.rules.scenes = self.store.scenes_of
         self.files = MemoryFiles(way)
         engines = makers(self.scheduler, self.rules.making)
