@@ -28,10 +28,10 @@ def of_scene(parts: Parts, scene: Scene, kind: str) -> Asset:
     Raises:
         NotFoundError: the row or the file is gone, or the file is not whole.
     """
-    known = json.loads(scene.assets or "{}").get(kind)
+    known = _known(scene, kind)
     asset = _whole(parts, parts.store.asset(known)) if known else None
     if asset is None:
-        raise NotFoundError(f"The {kind} of scene {scene.scene_number} is gone.", code="asset_gone")
+        raise _missing(scene, kind)
     return asset
 
 
@@ -41,10 +41,19 @@ def recorded(rows: Mapping[str, Asset], scene: Scene, kind: str) -> Asset:
     Raises:
         NotFoundError: the row is gone.
     """
-    asset = rows.get(json.loads(scene.assets or "{}").get(kind, ""))
+    asset = rows.get(_known(scene, kind))
     if asset is None:
-        raise NotFoundError(f"The {kind} of scene {scene.scene_number} is gone.", code="asset_gone")
+        raise _missing(scene, kind)
     return asset
+
+
+def _known(scene: Scene, kind: str) -> str:
+    """The id of an asset as the scene names it; empty: it names none."""
+    return str(json.loads(scene.assets or "{}").get(kind, ""))
+
+
+def _missing(scene: Scene, kind: str) -> NotFoundError:
+    return NotFoundError(f"The {kind} of scene {scene.scene_number} is gone.", code="asset_gone")
 
 
 def _whole(parts: Parts, asset: Asset | None) -> Asset | None:
