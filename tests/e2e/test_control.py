@@ -215,7 +215,8 @@ def test_an_edit_makes_that_scene_and_the_film_anew_and_nothing_else(film: Film,
 def test_a_deleted_video_leaves_nothing_behind(film: Film, store: AppwriteStore, running_stack: RunningStack) -> None:
     play = film.owner.call("GET", f"/videos/{film.id}").body["play_url"]
     files = [(BUCKET_OF[a.kind], a.file_id) for a in store.assets(film.id)]
-    assert requests.get(play, timeout=30, stream=True).status_code == 200
+    with requests.get(play, timeout=30, stream=True) as played:
+        assert played.status_code == 200
 
     reply = film.owner.call("DELETE", f"/videos/{film.id}")
 
