@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from core.media.args import GLOBAL_ARGS
 
 FFMPEG_VARIABLE = "SCENEWRIGHT_FFMPEG"
 _SAID_LINES = 6  # last lines of ffmpeg's log that an error carries
+_PIPE_BYTES = 1 << 20  # what Linux lets anybody have; of the usual 64 KiB a frame takes fifty turns to pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def _stop(process: subprocess.Popen[bytes], late: threading.Event) -> None:
 def _start(command: list[str], fed: bool) -> subprocess.Popen[bytes]:
     """Start ffmpeg with pipes; its standard input is closed unless it is to be fed."""
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -164,6 +166,18 @@ def _start(command: list[str], fed: bool) -> subprocess.Popen[bytes]:
         raise MissingToolError(
             f"ffmpeg could not be started ({error.strerror}); check {FFMPEG_VARIABLE}.", code="missing_ffmpeg"
         ) from error
+    for pipe in (process.stdin, process.stdout):
+        _widen(pipe)
+    return process
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold more at once, where the system knows how and the user has room left."""
+    if pipe is not None and sys.platform == "linux":
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _reader(stream: IO[bytes] | None, into: list[bytes]) -> threading.Thread:
