@@ -153,7 +153,7 @@ def _kept_film(
     facts = tries.make("film", _JOINED, lambda: _joined(engines, brief, path, reporter))
     reporter.tell(_INSPECTED, "Keeping the film")
     reporter.check()
-    facts = {**facts, "frames": brief.frames, **times.took(engines.film.id, begun)}
+    facts = {**facts, **times.took(engines.film.id, begun)}
     film = assets.keep(parts, video, "film", key, path, facts)
     seconds = time.monotonic() - begun
     note(parts, video, EventKind.ASSET_MADE, f"The film was made by {engines.film.id}.", seconds=seconds)
@@ -188,14 +188,14 @@ def _film_key(engines: Engines, video: Video, takes: Sequence[Take], brief: Film
 
 def _joined(engines: Engines, brief: FilmBrief, path: Path, reporter: Reporter) -> Mapping[str, object]:
     """Join and look at the result; returns its facts. Raises QualityError, EngineError."""
-    facts = engines.film.join(brief, path)
+    heard = engines.film.join(brief, path)
     reporter.check()
     reporter.tell(_JOINED, "Checking the film: picture, sound, captions")
-    findings = engines.film.inspect(brief, path, _within(reporter, _JOINED, _INSPECTED))
+    findings = engines.film.inspect(brief, path, heard, _within(reporter, _JOINED, _INSPECTED))
     wrong = [f for f in findings if not f.ok]
     if wrong:
         raise QualityError(" ".join(f.sentence for f in wrong), code=f"quality_{wrong[0].check}")
-    return facts
+    return {"frames": brief.frames, "loudness": heard.loudness, "true_peak": heard.true_peak}
 
 
 def _keep_companions(

@@ -244,9 +244,19 @@ class SoundBrief:
 
 @dataclass(frozen=True, slots=True)
 class SoundTrack:
-    """The encoded sound of a film, and what was heard in it right after: stretches are (start, end) in seconds."""
+    """The encoded sound of a film, and at what levels, should it have to be encoded again."""
 
     path: Path  # of an mp4 that has nothing else
+    brief: SoundBrief
+    gain: float = 0.0  # dB that the mix was raised by
+    limit: float = 0.0  # dBFS under which its samples were held
+    music_gain: float = 0.0  # dB that the music was raised by
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard in the encoded sound of a film; stretches are (start, end) in seconds."""
+
     packets: str  # hash of the encoded frames: the film must hold the very same
     samples: int  # per channel
     loudness: float  # LUFS
@@ -316,11 +326,11 @@ class FilmEngine(Protocol):
         ...
 
     def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
-        """Encode the sound at -16 LUFS to `out`, and listen to it. Raises EngineError."""
+        """Encode the sound at about -16 LUFS to `out`. Raises EngineError."""
         ...
 
-    def join(self, brief: FilmBrief, out: Path) -> Mapping[str, Any]:
-        """Copy all into the mp4 (faststart, BT.709 tags) at `out`, return facts. Raises EngineError."""
+    def join(self, brief: FilmBrief, out: Path) -> Heard:
+        """Copy all into the mp4 (faststart, BT.709 tags) at `out`, and listen to its sound. Raises EngineError."""
         ...
 
     def thumbnail(self, picture: Path, canvas: Canvas, out: Path) -> None:
@@ -335,8 +345,8 @@ class FilmEngine(Protocol):
         """Why no film could be made of a segment that looks so, as a sentence; "": it could."""
         ...
 
-    def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
-        """Check all a viewer would notice; pictures that were looked at before are not decoded again."""
+    def inspect(self, brief: FilmBrief, film: Path, heard: Heard, report: Report) -> Sequence[Finding]:
+        """Check all a viewer would notice; what was looked at and heard before is not decoded again."""
         ...
 
 

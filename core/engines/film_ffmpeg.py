@@ -21,15 +21,16 @@ from core.engines.film_checks import (
     overflow,
     unreadable,
 )
-from core.engines.film_sound import hash_of, mix_sound
+from core.engines.film_sound import at_its_level, encoded_anew, hash_of, hear, mix_sound
 from core.errors import EngineError
 from core.media import mix, probe
 from core.media.args import TIMESCALE, concat_list
 from core.media.caption_boxes import caption_boxes
 from core.media.footage import fit, still
 from core.media.run import run
-from core.ports import FilmBrief, Finding, Look, Report, SoundBrief, SoundTrack
+from core.ports import FilmBrief, Finding, Heard, Look, Report, SoundBrief, SoundTrack
 
+_CORRECTIONS = 2  # of the sound's level: it is off after them where loudness and peak cannot both be met
 _THUMBNAIL_SIDE = 720  # px, the short side
 _GLIMPSE = 0.1  # seconds: so short a stretch of a segment may be a part of a longer one in the film
 _TOUCHING = 2.5 / FPS  # seconds between two stretches that are one: the detectors need a frame to begin and to end
@@ -60,28 +61,30 @@ class FfmpegFilm:
         still(footage, frame, out)
 
     def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
-        """Encode the sound at -16 LUFS to `out` and listen to it. Raises EngineError."""
+        """Encode the sound at about -16 LUFS to `out`. Raises EngineError."""
         return mix_sound(brief, out, report)
 
-    def join(self, brief: FilmBrief, out: Path) -> Mapping[str, Any]:
+    def join(self, brief: FilmBrief, out: Path) -> Heard:
         """Copy pictures and sound into the film at `out`, which appears whole or not at all.
 
-        Returns frames, seconds, bytes, loudness (LUFS), true_peak (dBTP). Raises EngineError for a damaged segment.
+        Meanwhile the sound is listened to; when its level is off, which is rare, it is encoded anew and copied again.
+        Raises EngineError for a damaged segment.
         """
         part = out.with_name(out.name + ".part")
+        track = brief.sound
         try:
-            _copy(brief, part)
-            size = part.stat().st_size
+            with ThreadPoolExecutor(1) as pool:
+                for corrections_left in range(_CORRECTIONS, -1, -1):
+                    hearing = pool.submit(hear, track)
+                    _copy(brief, track.path, part)
+                    heard = hearing.result()
+                    if at_its_level(heard) or not corrections_left:
+                        break
+                    track = encoded_anew(track, heard)
             part.replace(out)
         finally:
             part.unlink(missing_ok=True)
-        return {
-            "frames": brief.frames,
-            "seconds": round(brief.frames / FPS, 3),
-            "bytes": size,
-            "loudness": brief.sound.loudness,
-            "true_peak": brief.sound.true_peak,
-        }
+        return heard
 
     def check_music(self, path: Path) -> None:
         """Raise InvalidInputError, field music, unless the file holds at least a second of audible sound."""
@@ -101,7 +104,7 @@ class FfmpegFilm:
         run(small.output(str(part), f="image2", update=1, vcodec="mjpeg", **{"q:v": 3}, vframes=1).get_args())
         part.replace(out)
 
-    def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
+    def inspect(self, brief: FilmBrief, film: Path, heard: Heard, report: Report) -> Sequence[Finding]:
         """Check all a viewer would notice; one finding per check, good or bad.
 
         When every segment was looked at as it was made, nothing is decoded again: pictures and sound were copied, and
@@ -112,7 +115,7 @@ class FfmpegFilm:
             return [unreadable("The film lacks its picture or its sound.")]
         try:
             if brief.looks:
-                seen, over = _skimmed(brief, film), tuple(text for look in brief.looks for text in look.overflow)
+                seen, over = _skimmed(brief, film, heard), tuple(text for look in brief.looks for text in look.overflow)
             else:
                 seen, over = _decoded(brief, film, report), _overflow(brief.captions, brief.canvas)
         except EngineError as error:
@@ -148,14 +151,14 @@ def _overflow(captions: Sequence[str], canvas: Canvas) -> tuple[str, ...]:
     return overflow(caption_boxes(captions, canvas), canvas)
 
 
-def _copy(brief: FilmBrief, out: Path) -> None:
+def _copy(brief: FilmBrief, sound: Path, out: Path) -> None:
     """Put the segments one behind the other, and the sound beside them."""
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         listed = Path(folder) / "segments.ffconcat"
         listed.write_text(concat_list([str(path.resolve()) for path in brief.segments]), encoding="utf-8")
         output = ffmpeg.output(
             ffmpeg.input(str(listed), f="concat", safe=0).video,
-            ffmpeg.input(str(brief.sound.path)).audio,
+            ffmpeg.input(str(sound)).audio,
             str(out),
             f="mp4",
             c="copy",
@@ -194,25 +197,25 @@ def _decoded(brief: FilmBrief, film: Path, report: Report) -> probe.Decoded:
     )
 
 
-def _skimmed(brief: FilmBrief, film: Path) -> probe.Decoded:
+def _skimmed(brief: FilmBrief, film: Path, heard: Heard) -> probe.Decoded:
     """What decoding the whole film would show, out of what was seen and heard before and what it alone can tell."""
-    read, sound = probe.packets(film), brief.sound
+    read = probe.packets(film)
     # a decoder that is told the same and gets the same sees the same; else it must show that it sees anything
     same = all(look.parameters == read.parameters != "" for look in brief.looks)
     said = [complaint for look in brief.looks for complaint in look.complaints]
     return probe.Decoded(
         frames=len(read.pictures),
         irregular=read.irregular(rate=FPS, ticks=TIMESCALE),
-        samples=sound.samples,
-        loudness=probe.Loudness(sound.loudness, sound.true_peak),
+        samples=heard.samples,
+        loudness=probe.Loudness(heard.loudness, heard.true_peak),
         black=in_film(brief.looks, [look.black for look in brief.looks]),
         frozen=in_film(brief.looks, [look.frozen for look in brief.looks]),
-        silent=tuple(probe.Stretch(start, end) for start, end in sound.silent),
-        complaints=(*said, *sound.complaints, *_changed(brief, read), *(() if same else probe.key_frames(film))),
+        silent=tuple(probe.Stretch(start, end) for start, end in heard.silent),
+        complaints=(*said, *heard.complaints, *_changed(brief, read, heard), *(() if same else probe.key_frames(film))),
     )
 
 
-def _changed(brief: FilmBrief, read: probe.Packets) -> list[str]:
+def _changed(brief: FilmBrief, read: probe.Packets, heard: Heard) -> list[str]:
     """A complaint for each segment, and for the sound, that is not in the film as it was looked at or listened to."""
     starts = itertools.accumulate((look.frames for look in brief.looks), initial=0)
     wrong = [
@@ -220,7 +223,7 @@ def _changed(brief: FilmBrief, read: probe.Packets) -> list[str]:
         for number, (start, look) in enumerate(zip(starts, brief.looks, strict=False), 1)
         if hash_of(read.pictures[start : start + look.frames]) != look.packets
     ]
-    if hash_of(read.sounds) != brief.sound.packets:
+    if hash_of(read.sounds) != heard.packets:
         wrong.append("the sound is invalid: it is not what was made")
     return wrong
 

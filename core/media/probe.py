@@ -166,6 +166,7 @@ class Packets:
 class Listened:
     """What decoding the sound of a file told."""
 
+    packets: tuple[Packet, ...]
     samples: int  # per channel
     loudness: Loudness
     silent: tuple[Stretch, ...]
@@ -188,7 +189,11 @@ def packets(path: Path) -> Packets:
     The decoder's parameters (units 7 and 8 of ITU-T H.264) are told apart: joining puts them before key frames.
     """
     bare = ["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", "filter_units=remove_types=7-8"]
-    text = run(["-i", str(path), *bare, "-f", "framecrc", "-"]).stdout.decode()
+    return _read_packets(run(["-i", str(path), *bare, "-f", "framecrc", "-"]).stdout.decode())
+
+
+def _read_packets(text: str) -> Packets:
+    """What the format framecrc says."""
     kinds = dict(re.findall(r"^#media_type (\d): (\w+)", text, re.M))
     parameters = dict(re.findall(r"^#extradata (\d): +(.+)$", text, re.M))
     found: dict[str, list[Packet]] = {"video": [], "audio": []}
@@ -209,10 +214,12 @@ def key_frames(path: Path) -> tuple[str, ...]:
 
 def listen(path: Path, *, sample_rate: int, silent_seconds: float) -> Listened:
     """Decode the sound of a file; silent_seconds: the shortest silence that is reported. Raises EngineError."""
-    heard = _heard(ffmpeg.input(str(path)).audio, silent_seconds)
-    log = run(heard.output("-", f="null").get_args()).log
-    samples = _samples(log)
-    return Listened(samples, parse_loudness(log), _silences(log, samples / sample_rate), _complaints(log))
+    sound = ffmpeg.input(str(path)).audio
+    copied = sound.output("pipe:1", f="framecrc", c="copy")
+    done = run(ffmpeg.merge_outputs(_heard(sound, silent_seconds).output("-", f="null"), copied).get_args())
+    log, samples = done.log, _samples(done.log)
+    packets = _read_packets(done.stdout.decode()).sounds
+    return Listened(packets, samples, parse_loudness(log), _silences(log, samples / sample_rate), _complaints(log))
 
 
 def decode(
