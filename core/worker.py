@@ -9,12 +9,15 @@ import logging
 import multiprocessing
 import os
 import secrets
+import shutil
 import signal
+import tempfile
 import threading
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,10 +26,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from core import logs
-from core.errors import InvalidInputError, ScenewrightError
+from core.errors import InvalidInputError, ScenewrightError, of_system
 from core.job import read_job
 from core.media.heap import share_one_arena
 from core.ports import Job
+from core.scratch import Scratch
 from core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,6 +39,7 @@ _KEPT_CALLS = 1000  # finished calls that can still be asked after
 _RETRY_AFTER_SECONDS = 15
 _MAX_PROCESSES = 8
 _RESPAWN_SECONDS = 3.0
+_GONE_SECONDS = 10.0
 _REAP_SECONDS = 0.5  # its pipe ends a moment before the process does
 
 
@@ -65,8 +70,11 @@ class Call:
         }
 
 
-def _serve_jobs(settings: Settings, pipe: Connection, lifeline: Connection) -> None:
-    """A render process: builds the engines once, then does one job after another. Dies with its parent."""
+def _serve_jobs(settings: Settings, room: str, pipe: Connection, lifeline: Connection) -> None:
+    """A render process: builds the engines once, then does one job after another. Dies with its parent.
+
+    room: the folder in which it leaves nothing but what may be removed when it dies.
+    """
     os.setsid()  # ffmpeg and espeak belong to this group and end with it
     share_one_arena()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -81,6 +89,9 @@ def _serve_jobs(settings: Settings, pipe: Connection, lifeline: Connection) -> N
     from core.job import do
     from core.wiring import build_engines, build_parts
 
+    if not settings.work_dir:  # one that was chosen may be closed to the user of sandboxed programs
+        tempfile.tempdir = room
+    settings = replace(settings, work_dir=room)
     parts, engines = build_parts(settings), build_engines(settings)
     pipe.send(None)  # ready
     while True:
@@ -96,6 +107,7 @@ class _Process:
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     lifeline: Connection
+    room: Path
     call: Call | None = None
     ready: bool = False
 
@@ -109,23 +121,31 @@ class Pool:
     waiting: deque[Call] = field(default_factory=deque)
     processes: list[_Process] = field(default_factory=list)
     stopped: bool = False
+    _scratch: Scratch = field(init=False)
 
     def start(self) -> None:
         """Start the processes."""
+        self._scratch = Scratch(self.settings.work_dir)
         for _ in range(process_count(self.settings)):
             self._spawn()
 
     def _spawn(self) -> None:
         if self.stopped:
             return
+        try:
+            room = self._scratch.room()
+        except OSError as error:
+            log.error("no render process: %s", of_system(error).sentence, extra={"action": "no_process"})
+            asyncio.get_running_loop().call_later(_RESPAWN_SECONDS, self._spawn)
+            return
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         life_ours, life_theirs = context.Pipe()
-        process = context.Process(target=_serve_jobs, args=(self.settings, theirs, life_theirs), daemon=True)
+        process = context.Process(target=_serve_jobs, args=(self.settings, str(room), theirs, life_theirs), daemon=True)
         process.start()
         theirs.close()
         life_theirs.close()
-        entry = _Process(process, ours, life_ours)
+        entry = _Process(process, ours, life_ours, room)
         self.processes.append(entry)
         asyncio.get_running_loop().add_reader(ours.fileno(), self._on_message, entry)
 
@@ -134,8 +154,7 @@ class Pool:
             error: str | None = entry.pipe.recv()
         except (EOFError, OSError):
             entry.process.join(_REAP_SECONDS)
-            self._drop(entry, _death(entry.process.exitcode))
-            kill_group(entry.process.pid)  # what it had started may have outlived it
+            self._end(entry, _death(entry.process.exitcode))
             if entry.ready:
                 self._spawn()
             else:  # it could not even begin, and the next one will hardly fare better: no storm of processes
@@ -149,13 +168,16 @@ class Pool:
             entry.call = None
         self._feed()
 
-    def _drop(self, entry: _Process, why: str) -> None:
+    def _end(self, entry: _Process, why: str) -> None:
+        """Let go of a process, with everything it started, which may have outlived it, and all it left."""
         asyncio.get_running_loop().remove_reader(entry.pipe.fileno())
         self.processes.remove(entry)
         entry.pipe.close()
         entry.lifeline.close()
         if entry.call is not None and entry.call.state == "running":
             entry.call.state, entry.call.error = "failed", why
+        kill_group(entry.process.pid)
+        threading.Thread(target=_remove_after, args=(entry,), daemon=True).start()  # a long film takes a while
 
     def _feed(self) -> None:
         for entry in self.processes:
@@ -184,8 +206,7 @@ class Pool:
             self.waiting.remove(call)
         elif call.state == "running":
             (entry,) = (e for e in self.processes if e.call is call)
-            self._drop(entry, "")
-            kill_group(entry.process.pid)
+            self._end(entry, "")
             self._spawn()
         else:
             return
@@ -195,8 +216,14 @@ class Pool:
         """End all processes, at once: whatever they did is found and continued later."""
         self.stopped = True
         for entry in list(self.processes):
-            self._drop(entry, "The render server stopped.")
-            kill_group(entry.process.pid)
+            self._end(entry, "The render server stopped.")
+        self._scratch.close()
+
+
+def _remove_after(entry: _Process) -> None:
+    """Remove what a process left when it is gone."""
+    entry.process.join(_GONE_SECONDS)
+    shutil.rmtree(entry.room, ignore_errors=True)
 
 
 def _death(exitcode: int | None) -> str:

@@ -94,7 +94,7 @@ class Worker:
 
 
 @pytest.fixture(scope="session")
-def worker(appwrite: Running) -> Iterator[Worker]:
+def worker(appwrite: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """A render server with one process and room for two waiting calls."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -107,6 +107,7 @@ def worker(appwrite: Running) -> Iterator[Worker]:
         workers=1,
         worker_queue=2,
         report_seconds=0.2,
+        work_dir=str(tmp_path_factory.mktemp("scratch")),
     )
     # a render server looks for lost work when it starts: what other tests left in the middle is nobody's
     left = AppwriteStore(client_of(appwrite))

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -146,15 +147,22 @@ def at_work(worker: Worker) -> list[psutil.Process]:
     return []
 
 
+def rooms_at_work(worker: Worker) -> list[Path]:
+    """The scratch folders of processes that do a job."""
+    return [room for room in Path(worker.settings.work_dir).glob("*/room-*") if any(room.iterdir())]
+
+
 def test_cancelling_kills_the_work_with_everything_it_started(worker: Worker, long_job: Job) -> None:
     with busy(worker, long_job) as call_id:
         processes = wait_for(lambda: at_work(worker), "ffmpeg to run")
+        (room,) = rooms_at_work(worker)
 
         answer = worker.send("DELETE", f"/calls/{call_id}")
 
         assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
         wait_for(lambda: not any(map(alive, processes)), "the work to end", 3)
         assert state_of(worker, call_id) == "cancelled"
+        wait_for(lambda: not room.exists(), "what it left to be removed", 10)
     call = worker.send("POST", "/calls", body_of(short_job())).json()["call_id"]
     wait_for(lambda: state_of(worker, call) == "done", "the next call to be done by a new process", 60)
 
