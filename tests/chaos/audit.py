@@ -8,16 +8,9 @@ from core.documents import Video
 from core.journal import EventKind
 from core.ports import Parts
 from core.status import SceneStatus, VideoStatus
+from tests.simulation.rules import out_of_order
 
 _PAGE = 100
-# told by a renderer at work, which may be of an attempt that was overtaken a moment ago
-_WORK = {
-    EventKind.ASSET_MADE,
-    EventKind.RETRYING,
-    EventKind.SUBSTITUTED,
-    EventKind.SCENE_RENDERED,
-    EventKind.SCENE_FAILED,
-}
 
 
 def events_of(parts: Parts, video_id: str) -> list[tuple[str, int, int, str]]:
@@ -69,11 +62,3 @@ def broken(parts: Parts, video: Video) -> list[str]:
     if len(ends) > 1 or any(i != len(told) - 1 for i in ends):
         found.append(f"{video.id}: completed is told at {ends} of {len(told)}")
     return found + out_of_order(video.id, [(kind, attempt) for kind, _, attempt, _ in told])
-
-
-def out_of_order(video_id: str, told: list[tuple[str, int]]) -> list[str]:
-    """A complaint about a log, as (kind, attempt) of each event, that tells of an attempt after a newer one."""
-    attempts = [attempt for kind, attempt in told if kind not in _WORK]
-    if attempts == sorted(attempts):
-        return []
-    return [f"{video_id}: the log tells of attempts out of order: {', '.join(f'{k} {a}' for k, a in told)}"]

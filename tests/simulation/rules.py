@@ -1,4 +1,4 @@
-"""What must hold at every write to a video or scene, whoever writes and whatever went wrong before."""
+"""What must hold at every write to a video or scene, and of its log, whoever writes and whatever went wrong before."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ from datetime import datetime, timedelta
 
 from core.control import is_deleting
 from core.documents import Scene, Video
+from core.journal import EventKind
 from core.ports import Job
 from core.status import SCENE_ARROWS, VIDEO_ARROWS, SceneStatus, VideoStatus
 from tests.simulation.scheduler import Process, Scheduler
+
+# told by a renderer at work, which may be of an attempt that was overtaken a moment ago
+_WORK = {
+    EventKind.ASSET_MADE,
+    EventKind.RETRYING,
+    EventKind.SUBSTITUTED,
+    EventKind.SCENE_RENDERED,
+    EventKind.SCENE_FAILED,
+}
 
 
 @dataclass
@@ -118,3 +128,11 @@ class Rules:
         """Whether a process has not written for so long, or ever since it began, that its work may be another's."""
         heard = self.spoke.get(process.name, process.began)
         return heard is not None and self.scheduler.seconds - heard >= self.stale_seconds
+
+
+def out_of_order(video_id: str, told: list[tuple[str, int]]) -> list[str]:
+    """A complaint about a log, as (kind, attempt) of each event, that tells of an attempt after a newer one."""
+    attempts = [attempt for kind, attempt in told if kind not in _WORK]
+    if attempts == sorted(attempts):
+        return []
+    return [f"{video_id}: the log tells of attempts out of order: {', '.join(f'{k} {a}' for k, a in told)}"]

@@ -23,11 +23,10 @@ from core.status import SceneStatus, VideoStatus
 from core.sweep import sweep
 from core.wiring import build_choices, run_job
 from core.wishes import SceneEdit
-from tests.chaos.audit import out_of_order
 from tests.simulation import scheduler as ours
 from tests.simulation.calls import Calls
 from tests.simulation.makers import makers
-from tests.simulation.rules import Rules
+from tests.simulation.rules import Rules, out_of_order
 from tests.simulation.store import Fate, MemoryFiles, MemoryStore, Way
 
 SCRIPT = "The first paragraph tells of the sea.\n\nThe second tells of the boats on it.\n\nThe third of the gulls."
