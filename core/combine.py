@@ -64,6 +64,28 @@ class Take:
     shot: Shot
 
 
+@dataclass(frozen=True, slots=True)
+class _Join:
+    """What a running call joins the scenes of one video with."""
+
+    parts: Parts
+    engines: Engines
+    video: Video
+    folder: Path  # scratch
+    reporter: Reporter
+
+    def make(self, what: str, share: float, make: Callable[[], T]) -> T:
+        """Let an engine work, again while its errors may pass; `share` of the joining is done before it."""
+
+        def again(number: int, error: ScenewrightError) -> None:
+            self.reporter.check()
+            said = f"retrying the {what} ({number} of {TRIES})"
+            self.reporter.tell(share, f"Joining: {said}")
+            note(self.parts, self.video, EventKind.RETRYING, f"Joining: {said}: {error.sentence}")
+
+        return with_tries(make, self.parts.clock, self.parts.settings.backoff_seconds, again)
+
+
 def starts_of(frames: list[int]) -> list[int]:
     """The film's frame at which each scene begins: neighbours overlap by a fade."""
     starts, at = [], 0
@@ -102,7 +124,7 @@ def compose(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None:
             tempfile.TemporaryDirectory(dir=parts.settings.work_dir or None) as folder,
             Reporter(parts, video, meter) as reporter,
         ):
-            _complete(parts, video, _make(parts, engines, video, Path(folder), reporter), meter)
+            _complete(parts, video, _make(_Join(parts, engines, video, Path(folder), reporter)), meter)
         times.learn(parts, video)
     except StoppedError as error:
         log.info("stopped: %s", error.sentence, extra={"action": "stopped", "video": job.video_id})
@@ -116,26 +138,26 @@ def compose(parts: Parts, engines: Engines, job: Job, meter: Meter) -> None:
         fail(parts, video, error.code, error.sentence, meter)
 
 
-def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: Reporter) -> dict[str, object]:
+def _make(join: _Join) -> dict[str, object]:
     """Fetch, fade, join, inspect, keep; returns the columns of the last write."""
     begun = time.monotonic()
-    scenes = parts.store.scenes(video.id)
+    video, engines = join.video, join.engines
+    scenes = join.parts.store.scenes(video.id)
     count = len(scenes)
     _check_made(scenes)
-    reporter.tell(0.0, f"Joining {count} scenes" if count > 1 else "Finishing the film")
-    takes = list(_fetched(parts, video, scenes, folder, reporter))
-    tries = _Tries(parts, video, reporter)
-    brief = _brief(parts, engines, video, takes, folder, tries)
-    shown, thumbnail = takes[0].shot, folder / "thumbnail.jpg"
+    join.reporter.tell(0.0, f"Joining {count} scenes" if count > 1 else "Finishing the film")
+    takes = list(_fetched(join, scenes))
+    brief = _brief(join, takes)
+    shown, thumbnail = takes[0].shot, join.folder / "thumbnail.jpg"
     with ThreadPoolExecutor(1) as pool:  # beside the film, which leaves a processor free
         draw = partial(engines.film.thumbnail, shown.picture, brief.canvas, thumbnail)
-        drawing = pool.submit(tries.make, "thumbnail", _JOINED, draw)
-        film = _kept_film(parts, engines, video, _film_key(engines, video, takes, brief), brief, folder, tries, begun)
+        drawing = pool.submit(join.make, "thumbnail", _JOINED, draw)
+        film = _film(join, _film_key(engines, video, takes, brief), brief, begun)
         drawing.result()
-    reporter.check()
-    _check_made(parts.store.scenes(video.id))
+    join.reporter.check()
+    _check_made(join.parts.store.scenes(video.id))
     return {
-        **_keep_companions(parts, video, film, takes, folder, thumbnail),
+        **_keep_companions(join, film, takes, thumbnail),
         "final_file_id": film.file_id,
         "duration_seconds": round(brief.frames / FPS, 3),
         "substitutions": substitutions(scenes, video.substitutions),
@@ -143,39 +165,20 @@ def _make(parts: Parts, engines: Engines, video: Video, folder: Path, reporter: 
     }
 
 
-def _kept_film(
-    parts: Parts, engines: Engines, video: Video, key: str, brief: FilmBrief, folder: Path, tries: _Tries, begun: float
-) -> Asset:
+def _film(join: _Join, key: str, brief: FilmBrief, begun: float) -> Asset:
     """The film, found, or joined, inspected and kept; `begun`: when the joining began, time.monotonic."""
-    film, path, reporter = assets.find(parts, video.id, key), folder / "film.mp4", tries.reporter
+    parts, video, engine = join.parts, join.video, join.engines.film
+    film, path = assets.find(parts, video.id, key), join.folder / "film.mp4"
     if film is not None:
         return film
-    facts = tries.make("film", _JOINED, lambda: _joined(engines, brief, path, reporter))
-    reporter.tell(_INSPECTED, "Keeping the film")
-    reporter.check()
-    facts = {**facts, **times.took(engines.film.id, begun)}
+    facts = join.make("film", _JOINED, lambda: _joined(join, brief, path))
+    join.reporter.tell(_INSPECTED, "Keeping the film")
+    join.reporter.check()
+    facts = {**facts, **times.took(engine.id, begun)}
     film = assets.keep(parts, video, "film", key, path, facts)
     seconds = time.monotonic() - begun
-    note(parts, video, EventKind.ASSET_MADE, f"The film was made by {engines.film.id}.", seconds=seconds)
+    note(parts, video, EventKind.ASSET_MADE, f"The film was made by {engine.id}.", seconds=seconds)
     return film
-
-
-class _Tries:
-    """Lets the engines of the join work, again while their errors may pass."""
-
-    def __init__(self, parts: Parts, video: Video, reporter: Reporter) -> None:
-        self._parts, self._video, self.reporter = parts, video, reporter
-
-    def make(self, what: str, share: float, make: Callable[[], T]) -> T:
-        """Call `make`; `share` of the joining is done before it."""
-
-        def again(number: int, error: ScenewrightError) -> None:
-            self.reporter.check()
-            said = f"retrying the {what} ({number} of {TRIES})"
-            self.reporter.tell(share, f"Joining: {said}")
-            note(self._parts, self._video, EventKind.RETRYING, f"Joining: {said}: {error.sentence}")
-
-        return with_tries(make, self._parts.clock, self._parts.settings.backoff_seconds, again)
 
 
 def _film_key(engines: Engines, video: Video, takes: Sequence[Take], brief: FilmBrief) -> str:
@@ -186,41 +189,40 @@ def _film_key(engines: Engines, video: Video, takes: Sequence[Take], brief: Film
     )  # fmt: skip
 
 
-def _joined(engines: Engines, brief: FilmBrief, path: Path, reporter: Reporter) -> Mapping[str, object]:
+def _joined(join: _Join, brief: FilmBrief, path: Path) -> Mapping[str, object]:
     """Join and look at the result; returns its facts. Raises QualityError, EngineError."""
-    heard = engines.film.join(brief, path)
+    engine, reporter = join.engines.film, join.reporter
+    heard = engine.join(brief, path)
     reporter.check()
     reporter.tell(_JOINED, "Checking the film: picture, sound, captions")
-    findings = engines.film.inspect(brief, path, heard, _within(reporter, _JOINED, _INSPECTED))
+    findings = engine.inspect(brief, path, heard, _within(reporter, _JOINED, _INSPECTED))
     wrong = [f for f in findings if not f.ok]
     if wrong:
         raise QualityError(" ".join(f.sentence for f in wrong), code=f"quality_{wrong[0].check}")
     return {"frames": brief.frames, "loudness": heard.loudness, "true_peak": heard.true_peak}
 
 
-def _keep_companions(
-    parts: Parts, video: Video, film: Asset, takes: list[Take], folder: Path, poster: Path
-) -> dict[str, str]:
+def _keep_companions(join: _Join, film: Asset, takes: list[Take], poster: Path) -> dict[str, str]:
     """Keep what belongs to the film; returns the columns with all their URLs."""
-    cues = film_words(takes)
+    parts, video, cues = join.parts, join.video, film_words(takes)
     urls = {"combined_video_url": assets.url_of(parts, film)}
     for kind, column, write in (("srt", "subtitles_url", captions.srt), ("vtt", "captions_url", captions.vtt)):
-        path = folder / f"film.{kind}"
+        path = join.folder / f"film.{kind}"
         path.write_text(write(cues), encoding="utf-8")
         urls[column] = assets.url_of(parts, assets.keep(parts, video, kind, digest(kind, film.key), path, {}))
     thumbnail = assets.keep(parts, video, "thumbnail", digest("thumbnail", film.key), poster, {})
     return {**urls, "thumbnail_url": assets.url_of(parts, thumbnail)}
 
 
-def _fetched(parts: Parts, video: Video, scenes: Sequence[Scene], folder: Path, reporter: Reporter) -> Iterator[Take]:
+def _fetched(join: _Join, scenes: Sequence[Scene]) -> Iterator[Take]:
     """The scenes with their files, in order."""
-    rows = {asset.id: asset for asset in parts.store.assets(video.id)}
+    rows = {asset.id: asset for asset in join.parts.store.assets(join.video.id)}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
-            fetched = pool.map(lambda scene: _fetch(parts, video, rows, scene, folder), scenes)
+            fetched = pool.map(lambda scene: _fetch(join, rows, scene), scenes)
             for number, take in enumerate(fetched, 1):
-                reporter.check()
-                reporter.tell(_FETCHED * number / len(scenes))
+                join.reporter.check()
+                join.reporter.tell(_FETCHED * number / len(scenes))
                 yield take
         finally:
             pool.shutdown(cancel_futures=True)
@@ -233,8 +235,8 @@ def _check_made(scenes: Sequence[Scene]) -> None:
             raise NotFoundError(f"Scene {scene.scene_number} is {scene.status}.", code="scene_open", retryable=True)
 
 
-def _fetch(parts: Parts, video: Video, rows: Mapping[str, Asset], scene: Scene, folder: Path) -> Take:
-    inputs = inputs_of(video, scene)
+def _fetch(join: _Join, rows: Mapping[str, Asset], scene: Scene) -> Take:
+    parts, folder, inputs = join.parts, join.folder, inputs_of(join.video, scene)
     clip, voice, picture = (assets.recorded(rows, scene, kind) for kind in ("clip", "voice", "picture"))
     wav = assets.fetch(parts, voice, folder / f"{voice.key}.wav")
     image = assets.fetch(parts, picture, folder / file_name(picture))
@@ -251,25 +253,25 @@ def _fetch(parts: Parts, video: Video, rows: Mapping[str, Asset], scene: Scene, 
     )
 
 
-def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], folder: Path, tries: _Tries) -> FilmBrief:
+def _brief(join: _Join, takes: list[Take]) -> FilmBrief:
     """Bring the fades and the sound, and put everything in order."""
     shares = {"fades": 0.0, "sound": 0.0}
 
     def tell(what: str, share: float) -> None:
         shares[what] = share
-        tries.reporter.check()
-        tries.reporter.tell(_FETCHED + (_JOINED - _FETCHED) * sum(shares.values()) / len(shares))
+        join.reporter.check()
+        join.reporter.tell(_FETCHED + (_JOINED - _FETCHED) * sum(shares.values()) / len(shares))
 
     with ThreadPoolExecutor(1) as pool:
-        mixing = pool.submit(_sound, parts, engines, video, takes, folder, tries, partial(tell, "sound"))
+        mixing = pool.submit(_sound, join, takes, partial(tell, "sound"))
         segments, made = [takes[0].clip_path], [takes[0].clip]
-        for index, (path, fade) in enumerate(_fades(parts, engines, video, takes, folder, tries), start=1):
+        for index, (path, fade) in enumerate(_fades(join, takes), start=1):
             segments += [path, takes[index].clip_path]
             made += [fade, takes[index].clip]
             tell("fades", index / (len(takes) - 1))
         sound = mixing.result()
     starts = starts_of([t.voice.frames for t in takes])
-    options = video.parsed_options
+    video, options = join.video, join.video.parsed_options
     burnt = [
         caption_text(t.inputs, t.voice.words, span_of(t.inputs.scene.scene_number, len(takes), t.voice.frames))
         for t in takes
@@ -283,7 +285,7 @@ def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], fold
         title=options.title or video.topic or takes[0].inputs.scene.title,
         language=options.language,
         captions=tuple(text for text in burnt if text),
-        max_bytes=parts.files.max_bytes(FILMS),
+        max_bytes=join.parts.files.max_bytes(FILMS),
         quiet=tuple(range(s, s + t.voice.frames) for t, s in zip(takes, starts, strict=True) if t.silent),
         # a frame more on both sides: the detector rounds
         given=tuple(
@@ -294,45 +296,35 @@ def _brief(parts: Parts, engines: Engines, video: Video, takes: list[Take], fold
     )
 
 
-def _sound(
-    parts: Parts,
-    engines: Engines,
-    video: Video,
-    takes: Sequence[Take],
-    folder: Path,
-    tries: _Tries,
-    report: Report,
-) -> SoundTrack:
+def _sound(join: _Join, takes: Sequence[Take], report: Report) -> SoundTrack:
     """Mix and encode the sound, in one thread beside the fades: an encoder of sound uses one processor."""
     frames = [t.voice.frames for t in takes]
     sounds = tuple(Sound(t.voice.path, start) for t, start in zip(takes, starts_of(frames), strict=True))
-    music = None
-    if video.parsed_options.music_file_id:
-        music = folder / "music"
-        parts.files.download(UPLOADS, video.parsed_options.music_file_id, music)
+    music, music_file_id = None, join.video.parsed_options.music_file_id
+    if music_file_id:
+        music = join.folder / "music"
+        join.parts.files.download(UPLOADS, music_file_id, music)
     brief = SoundBrief(sounds, film_frames(frames), music)
-    path = folder / "sound.mp4"
-    return tries.make("sound", _FETCHED, lambda: engines.film.mix(brief, path, report))
+    path = join.folder / "sound.mp4"
+    return join.make("sound", _FETCHED, lambda: join.engines.film.mix(brief, path, report))
 
 
-def _fades(
-    parts: Parts, engines: Engines, video: Video, takes: Sequence[Take], folder: Path, tries: _Tries
-) -> Iterator[tuple[Path, Asset]]:
+def _fades(join: _Join, takes: Sequence[Take]) -> Iterator[tuple[Path, Asset]]:
     """The fades between neighbouring scenes, in order; those between scenes that have not changed are kept ones.
 
     Two are made at a time, since each is mostly one encoder at work.
     """
-    clip = engines.clip
+    parts, video, clip = join.parts, join.video, join.engines.clip
 
     def fade(before: Take, after: Take) -> tuple[Path, Asset]:
         key = digest("fade", clip.id, clip.version, CROSSFADE_FRAMES, before.clip.key, after.clip.key)
-        path = folder / f"{key}.mp4"
+        path = join.folder / f"{key}.mp4"
         asset = assets.find(parts, video.id, key)
         if asset is not None:
             return assets.fetch(parts, asset, path), asset
-        facts = tries.make("fade", _FETCHED, lambda: clip.fade(before.shot, after.shot, CROSSFADE_FRAMES, path))
-        look = engines.film.look(path, before.shot.brief.canvas)
-        tries.reporter.check()
+        facts = join.make("fade", _FETCHED, lambda: clip.fade(before.shot, after.shot, CROSSFADE_FRAMES, path))
+        look = join.engines.film.look(path, before.shot.brief.canvas)
+        join.reporter.check()
         return path, assets.keep(parts, video, "fade", key, path, {**facts, "look": asdict(look)})
 
     with ThreadPoolExecutor(2) as pool:
