@@ -6,12 +6,15 @@ import WebSocket from "ws";
 const kept = new Map();
 const sockets = new Set();
 const acknowledged = []; // resolvers, one per awaited `subscribe`
+let inTunnel = false;
 
 class ObservedSocket extends WebSocket {
   constructor(url) {
     super(url);
     sockets.add(this);
     this.addEventListener("close", () => sockets.delete(this));
+    this.addEventListener("error", () => {}); // the SDK connects again when it is closed
+    if (inTunnel) setImmediate(() => this.terminate());
     this.addEventListener("message", ({ data }) => {
       const frame = JSON.parse(data);
       if (frame.type === "response" && frame.data.to === "subscribe") {
@@ -39,9 +42,12 @@ export function subscribed() {
   return new Promise((resolve) => acknowledged.push(resolve));
 }
 
-/** Cut every open connection, as a train in a tunnel does. */
-export function cutTheLine() {
+/** Cut every connection until `out` resolves, as a train in a tunnel does. */
+export async function cutTheLine(out) {
+  inTunnel = true;
   for (const socket of sockets) socket.terminate();
+  await out();
+  inTunnel = false;
 }
 
 /** The session that the SDK keeps for a project. */

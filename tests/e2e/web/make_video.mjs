@@ -7,6 +7,7 @@ import { cutTheLine, say, subscribed } from "./browser.mjs";
 import { Person } from "./client.mjs";
 import { TablesDB } from "appwrite";
 import { writeFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 
 const { endpoint, project, request, out, cutAt } = JSON.parse(process.argv[2]);
 const person = new Person({ endpoint, project });
@@ -29,13 +30,17 @@ function show(kind, row) {
   if ($tableId === "videos" && TERMINAL.includes(status)) finished();
 }
 
+const read = () => new TablesDB(person.client).getRow({ databaseId: "video_metadata", tableId: "videos", rowId: videoId });
+
 /** Events are lost while the line is cut: subscribed again, the row is read once. */
 async function readAfterReconnecting() {
   await subscribed();
-  const row = await new TablesDB(person.client).getRow({
-    databaseId: "video_metadata", tableId: "videos", rowId: videoId,
-  });
-  show("read", row);
+  show("read", await read());
+}
+
+/** Resolves when the video has been written again. */
+async function written(revision) {
+  while ((await read()).revision <= revision) await sleep(50);
 }
 
 await person.signIn();
@@ -45,7 +50,7 @@ await person.listen(({ payload }) => {
     cut = true;
     say("cut", { at: now(), revision: payload.revision });
     person.realtime.onOpen(readAfterReconnecting);
-    cutTheLine();
+    cutTheLine(() => written(payload.revision));
   }
 });
 
