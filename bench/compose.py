@@ -21,12 +21,12 @@ from bench.machine import Cost, costed
 from bench.sample import Take, film_of, scene_inputs, sound_of, take_of, write_music
 from core.dispatch import spread
 from core.documents import CROSSFADE_FRAMES, FPS, Canvas
+from core.engine_ports import Engines, Heard, SoundTrack
 from core.engines import clip_motion
 from core.engines.cards import CardPictures
 from core.media.args import clip_output_args, raw_input_args
 from core.media.probe import frames as frames_of
 from core.media.run import run
-from core.ports import Engines, Heard, SoundTrack
 from core.settings import Settings
 from core.wiring import build_engines
 

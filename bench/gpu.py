@@ -228,8 +228,8 @@ def _seconds(pipeline: Any, amounts: Amounts, steps: int, guidance: float, batch
 def first_picture(pipeline: Any, folder: Path, device: str, scale: float = 1.0) -> list[Figure]:
     """Seconds from nothing but files to the first picture, and for the next one, by the engine of production."""
     from core.documents import Canvas
+    from core.engine_ports import PictureBrief
     from core.engines.image_sdxl import SdxlPictures
-    from core.ports import PictureBrief
 
     pipeline.save_pretrained(folder / "sdxl-fast", variant="fp16" if device != "cpu" else None)
     engine = SdxlPictures(folder, device, scale=scale)

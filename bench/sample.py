@@ -10,8 +10,8 @@ import numpy as np
 
 from core.combine import film_frames, starts_of
 from core.documents import SAMPLE_RATE, Options, Scene, Video
+from core.engine_ports import FilmBrief, Shot, Sound, SoundBrief, SoundTrack, StoryboardBrief, Voice, VoiceEngine
 from core.engines.storyboard_text import TextStoryboard
-from core.ports import FilmBrief, Shot, Sound, SoundBrief, SoundTrack, StoryboardBrief, Voice, VoiceEngine
 from core.scene_inputs import SceneInputs, caption_text, inputs_of, span_of
 
 TITLE = "The water cycle"

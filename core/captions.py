@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from core.cues import GROWN, SIDE_MARGIN, Cue, font_size, grouped, joined, line_em, scale_of, subtitles
 from core.documents import Canvas
-from core.ports import Word
+from core.engine_ports import Word
 
 FONT = "Inter ExtraBold"
 YELLOW = "&H0000E5FF"  # of the spoken word; ASS writes alpha, blue, green, red

@@ -18,25 +18,13 @@ from core.costs import Meter
 from core.deadlines import asked_at
 from core.dispatch import advance_while, fail, hand_out, render_jobs
 from core.documents import CROSSFADE_FRAMES, FPS, Asset, Scene, Video
+from core.engine_ports import Engines, FilmBrief, Look, Report, Shot, Sound, SoundBrief, SoundTrack, Voice, Word
 from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedError
 from core.identity import digest
 from core.journal import EventKind, note
 from core.ladder import TRIES, completed_stage, substitutions, with_tries
 from core.pace import leave_room
-from core.ports import (
-    Engines,
-    FilmBrief,
-    Job,
-    Look,
-    Parts,
-    Report,
-    Shot,
-    Sound,
-    SoundBrief,
-    SoundTrack,
-    Voice,
-    Word,
-)
+from core.ports import Job, Parts
 from core.progress import Reporter
 from core.redelivery import may_join
 from core.scene_assets import shot_of

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from core import logs
+from core.engine_ports import Engines
 from core.errors import ScenewrightError
 from core.job import do, read_job
 from core.media.heap import share_one_arena
-from core.ports import Engines, Parts
+from core.ports import Parts
 from core.settings import Settings
 from core.wiring import build_engines, build_parts, load_models, place
 

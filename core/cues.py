@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from core.documents import Canvas
-from core.ports import Word
+from core.engine_ports import Word
 from core.text import sentences
 
 GROWN = 1.08  # the spoken word is this much larger

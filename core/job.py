@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from core import logs
 from core.dispatch import fail
+from core.engine_ports import Engines
 from core.errors import InvalidInputError, ScenewrightError, of_system
-from core.ports import Engines, Job, Parts
+from core.ports import Job, Parts
 from core.wiring import run_job
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from core.documents import AUTO, Material, Scene, SceneSpec, Storyboard, Upload, Video
+from core.engine_ports import Brought, StoryboardBrief
 from core.errors import EngineError, InvalidInputError
 from core.identity import digest
-from core.ports import Brought, Parts, StoredFile, StoryboardBrief
+from core.ports import Parts, StoredFile
 from core.schema import UPLOADS
 from core.text import sentences
 from core.wishes import PROGRAMS, SceneEdit, wishes_of
@@ -110,7 +111,7 @@ def _check(parts: Parts, kind: str, file_id: str, owner_id: str, field: str, num
 
 
 class GivenScenes:
-    """Implements ports.StoryboardEngine for scenes that a person gave one by one."""
+    """Implements engine_ports.StoryboardEngine for scenes that a person gave one by one."""
 
     id = "given"
     usd = 0.0

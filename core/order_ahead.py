@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 
 from core import assets, costs
 from core.documents import FPS, Scene
+from core.engine_ports import FootageBrief, OrderedFootage
 from core.errors import ConflictError, ScenewrightError, StoppedError, UnavailableError
 from core.orders import ORDER
-from core.ports import FootageBrief, OrderedFootage, Parts
+from core.ports import Parts
 from core.scene_assets import Orders, SceneNotes, Studio
 from core.scene_inputs import footage_key, inputs_of
 from core.status import SceneStatus

@@ -14,13 +14,14 @@ from typing import Any
 from core import assets, costs
 from core.dispatch import advance_while, fail, hand_out, render_jobs
 from core.documents import AUTO, Options, Scene, Spent, Storyboard, Video
+from core.engine_ports import StoryboardBrief, StoryboardEngine
 from core.errors import ConflictError, InvalidInputError, NotFoundError, ScenewrightError, StoppedError, WaitError
 from core.identity import digest, scene_id
 from core.journal import EventKind, note
 from core.ladder import of_storyboard
 from core.material import GivenScenes, check_plan, material_of
 from core.pace import settle
-from core.ports import Parts, StoryboardBrief, StoryboardEngine
+from core.ports import Parts
 from core.prices import dollars
 from core.progress import PLANNED
 from core.request import Choices, check_size, validate

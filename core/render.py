@@ -17,6 +17,7 @@ from core import assets
 from core.costs import Meter
 from core.dispatch import fail, hand_out
 from core.documents import FPS, Scene, Video
+from core.engine_ports import CodedFootage, Engines
 from core.errors import (
     CANCELLED,
     ConflictError,
@@ -30,7 +31,7 @@ from core.journal import EventKind, note
 from core.ladder import verdict
 from core.order_ahead import order_ahead, take_back
 from core.pace import leave_room
-from core.ports import CodedFootage, Engines, Job, Parts
+from core.ports import Job, Parts
 from core.progress import RENDERED, Reporter
 from core.redelivery import may_render
 from core.scene_assets import Orders, SceneAssets, Studio

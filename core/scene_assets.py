@@ -12,6 +12,22 @@ from typing import Any, TypeVar
 
 from core import assets, costs
 from core.documents import Asset, Scene, Video
+from core.engine_ports import (
+    Brought,
+    CodedFootage,
+    Engines,
+    FootageBrief,
+    FootageEngine,
+    Notes,
+    OrderedFootage,
+    PictureBrief,
+    PictureEngine,
+    Shot,
+    Takers,
+    Voice,
+    VoiceBrief,
+    VoiceEngine,
+)
 from core.errors import EngineError, ScenewrightError
 from core.identity import digest
 from core.journal import EventKind, note
@@ -31,23 +47,7 @@ from core.ladder import (
 )
 from core.material import brought
 from core.orders import ORDER, account_of
-from core.ports import (
-    Brought,
-    CodedFootage,
-    Engines,
-    FootageBrief,
-    FootageEngine,
-    Notes,
-    OrderedFootage,
-    Parts,
-    PictureBrief,
-    PictureEngine,
-    Shot,
-    Takers,
-    Voice,
-    VoiceBrief,
-    VoiceEngine,
-)
+from core.ports import Parts
 from core.progress import Reporter
 from core.scene_code import Programs
 from core.scene_inputs import (
@@ -99,7 +99,7 @@ class Drawn:
 
 
 class SceneNotes:
-    """Implements ports.Notes in the scene's own row, each footage under its key."""
+    """Implements engine_ports.Notes in the scene's own row, each footage under its key."""
 
     def __init__(self, scene: Scene, key: str, write: Callable[[str], object]) -> None:
         """write: sets the row's column."""
@@ -107,11 +107,11 @@ class SceneNotes:
         self._all: dict[str, dict[str, str]] = json.loads(scene.notes or "{}")
 
     def get(self, name: str) -> str:
-        """See ports.Notes."""
+        """See engine_ports.Notes."""
         return self._all.get(self._key, {}).get(name, "")
 
     def put(self, name: str, value: str) -> None:
-        """See ports.Notes. Those of other footage of this scene, which nobody waits for any more, are dropped."""
+        """See engine_ports.Notes. Those of other footage of this scene are dropped: nobody waits for it any more."""
         self._all = {self._key: {**self._all.get(self._key, {}), name: value}}
         self._write(json.dumps(self._all, ensure_ascii=False))
 

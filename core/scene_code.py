@@ -10,9 +10,10 @@ from pathlib import Path
 
 from core import assets, costs
 from core.documents import FPS, Asset, Scene, Video
+from core.engine_ports import CodedFootage, FootageBrief, FootageEngine
 from core.errors import ConflictError, LimitError, ScenewrightError, StoppedError
 from core.identity import digest
-from core.ports import CodedFootage, FootageBrief, FootageEngine, Parts
+from core.ports import Parts
 from core.scene_inputs import inputs_of
 from core.status import SceneStatus
 from core.text import estimate_seconds

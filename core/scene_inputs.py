@@ -7,9 +7,7 @@ from pathlib import Path
 
 from core import captions
 from core.documents import CROSSFADE_FRAMES, FPS, Asset, Options, Scene, Video
-from core.identity import digest
-from core.plan import effective_options
-from core.ports import (
+from core.engine_ports import (
     FootageBrief,
     FootageEngine,
     PictureBrief,
@@ -19,6 +17,8 @@ from core.ports import (
     VoiceEngine,
     Word,
 )
+from core.identity import digest
+from core.plan import effective_options
 
 LEAD_SECONDS, TAIL_SECONDS = 0.35, 0.40  # silence around a narration: the fades lie in it
 FIRST_LEAD_SECONDS, LAST_TAIL_SECONDS = 0.60, 0.90

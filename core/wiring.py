@@ -18,24 +18,12 @@ from core.adapters.inline_dispatch import InlineDispatcher
 from core.adapters.luma_orders import LumaOrders
 from core.adapters.modal_dispatch import ModalDispatcher
 from core.costs import Meter
+from core.engine_ports import Engines, FootageEngine, PictureEngine, StoryboardEngine, Takers, VoiceEngine
 from core.engines.cards_palettes import PALETTES
 from core.engines.languages import speaks
 from core.engines.storyboard_text import TextStoryboard
 from core.errors import InvalidInputError, MissingToolError
-from core.ports import (
-    Clock,
-    Dispatcher,
-    Engines,
-    Files,
-    FootageEngine,
-    Job,
-    Parts,
-    PictureEngine,
-    Store,
-    StoryboardEngine,
-    Takers,
-    VoiceEngine,
-)
+from core.ports import Clock, Dispatcher, Files, Job, Parts, Store
 from core.request import Choices
 from core.schema import FILMS
 from core.settings import PICTURES, Settings

@@ -11,32 +11,32 @@ from typing import Any
 from appwrite.query import Query
 
 from core.adapters.appwrite_client import JSON_HEADERS, AppwriteClient, iso
+from core.engine_ports import Lesson
 from core.errors import ConflictError, NotFoundError
 from core.identity import digest
-from core.ports import Lesson
 from core.schema import MEMORY, database_id
 
 
 class AppwriteMemory:
-    """Implements ports.Memory on TablesDB: a row per pattern of errors, its id the pattern's hash."""
+    """Implements engine_ports.Memory on TablesDB: a row per pattern of errors, its id the pattern's hash."""
 
     def __init__(self, client: AppwriteClient) -> None:
         self._client = client
         self._path = f"/tablesdb/{database_id()}/tables/{MEMORY}/rows"
 
     def recall(self, error: str) -> Lesson | None:
-        """See ports.Memory."""
+        """See engine_ports.Memory."""
         row = self._row(_hash(error))
         return _lesson(row) if row else None
 
     def most_used(self, count: int) -> Sequence[Lesson]:
-        """See ports.Memory."""
+        """See engine_ports.Memory."""
         queries = [Query.order_desc("uses"), Query.limit(count)]
         answer: dict[str, Any] = self._client.ask("get", self._path, MEMORY, {"queries": queries})
         return [_lesson(row) for row in answer["rows"]]
 
     def learn(self, lesson: Lesson) -> None:
-        """See ports.Memory. Of two who learn the same at once, one counts."""
+        """See engine_ports.Memory. Of two who learn the same at once, one counts."""
         row_id = _hash(lesson.error)
         data = {
             "hash": row_id,

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from core.engine_ports import PictureBrief, Report
 from core.engines import cards_paint as paint
 from core.engines.cards_layouts import ARTS, Composition, Item, compose, layout_name
 from core.engines.cards_palettes import PALETTES, STYLES, Palette, palette_name
@@ -19,7 +20,6 @@ from core.engines.fonts import missing_sentence
 from core.engines.illustrations import choose, telling
 from core.errors import of_system
 from core.media.layers import Layer, Role, merge
-from core.ports import PictureBrief, Report
 
 __all__ = ["ARTS", "STYLES", "CardPictures"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from core.documents import Canvas
+from core.engine_ports import PictureBrief
 from core.engines.cards_text import Face, Setting, clean, face_for, fit, shown
-from core.ports import PictureBrief
 
 
 @dataclass(frozen=True, slots=True)

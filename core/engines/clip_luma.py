@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from core.engine_ports import FootageBrief, Notes, PictureBrief, Report
 from core.engines.cards_palettes import PALETTES, palette_name
 from core.engines.luma_api import ExpiredError, LostReplyError, LumaApi, Said, is_moderation, moderated, wished_wait
 from core.errors import EngineError, InvalidInputError, NotFoundError, ScenewrightError, UnavailableError
 from core.orders import MILLION_PIXELS, ORDER, Order, resolution_of, seconds_of, usd_of
-from core.ports import FootageBrief, Notes, PictureBrief, Report
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def _now() -> datetime:
 
 
 class LumaFootage:
-    """Implements ports.OrderedFootage with the service Luma.
+    """Implements engine_ports.OrderedFootage with the service Luma.
 
     An order is noted before it is placed and again with its id. Whoever finds the first note without an id, because a
     reply was lost or a process died in between, looks for it in the service's list by request and time before placing
@@ -88,7 +88,7 @@ class LumaFootage:
         self._late_at: datetime | None = None  # when a generation was given up last
 
     def wants(self, brief: FootageBrief) -> Mapping[str, Any]:
-        """See ports.FootageEngine. A narration that became longer is no reason to pay for a film again."""
+        """See engine_ports.FootageEngine. A narration that became longer is no reason to pay for a film again."""
         picture = brief.picture
         return {
             "prompt": prompt_of(picture),
@@ -98,17 +98,17 @@ class LumaFootage:
         }
 
     def price(self, brief: FootageBrief) -> float:
-        """See ports.OrderedFootage."""
+        """See engine_ports.OrderedFootage."""
         resolution = resolution_of(brief.picture.canvas)
         return usd_of(self._model, resolution, seconds_of(brief.frames), self._usd_per_second)
 
     def order(self, brief: FootageBrief, notes: Notes) -> None:
-        """See ports.OrderedFootage."""
+        """See engine_ports.OrderedFootage."""
         if not notes.get(ORDER):
             self._placed_once(brief, notes)
 
     def cancel(self, notes: Notes) -> None:
-        """See ports.OrderedFootage."""
+        """See engine_ports.OrderedFootage."""
         order = Order.from_note(notes.get(ORDER))
         try:
             if order is not None and order.id:
@@ -118,7 +118,7 @@ class LumaFootage:
             log.warning("an order was not taken back: %s", error.sentence, extra={"action": "order_left"})
 
     def shoot(self, brief: FootageBrief, out: Path, notes: Notes, report: Report) -> Mapping[str, Any]:
-        """See ports.FootageEngine.
+        """See engine_ports.FootageEngine.
 
         Raises:
             EngineError: codes moderated, generation_failed, generation_late, luma_no_credits, luma_refused.

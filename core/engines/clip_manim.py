@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.documents import FPS, Spent
+from core.engine_ports import FootageBrief, Lesson, Memory, Notes, PictureBrief, Report
 from core.engines.cards_palettes import PALETTES, RGB, palette_name
 from core.engines.fonts import INTER, family_for
 from core.engines.manim_checks import complaint
@@ -18,7 +19,6 @@ from core.engines.manim_program import FRAME_HEIGHT, Stage, last_line, pattern_o
 from core.engines.manim_writer import CodeWriter
 from core.errors import EngineError, ScenewrightError
 from core.media.footage import blank_share
-from core.ports import FootageBrief, Lesson, Memory, Notes, PictureBrief, Report
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class _Failed:
 
 
 class ManimFootage:
-    """Implements ports.CodedFootage. A scene's own program is mended too, where there is somebody who can."""
+    """Implements engine_ports.CodedFootage. A scene's own program is mended too, where there is somebody who can."""
 
     id = "manim"
     version = "1"
@@ -66,7 +66,7 @@ class ManimFootage:
     # ---- what it depends on
 
     def topic(self, brief: FootageBrief) -> Mapping[str, Any]:
-        """See ports.CodedFootage."""
+        """See engine_ports.CodedFootage."""
         picture = brief.picture
         return {
             "title": picture.title,
@@ -78,7 +78,7 @@ class ManimFootage:
         }
 
     def wants(self, brief: FootageBrief) -> Mapping[str, Any]:
-        """See ports.FootageEngine."""
+        """See engine_ports.FootageEngine."""
         canvas = brief.picture.canvas
         told = {"code": brief.code} if brief.code else self.topic(brief)
         return {**told, "size": [canvas.width, canvas.height], "frames": brief.frames, "colours": _names(brief.picture)}
@@ -86,7 +86,7 @@ class ManimFootage:
     # ---- writing
 
     def write(self, brief: FootageBrief) -> str:
-        """See ports.CodedFootage. Codes of its errors: no_code, no_calls_left, planner_*."""
+        """See engine_ports.CodedFootage. Codes of its errors: no_code, no_calls_left, planner_*."""
         if self._writer is None:
             raise EngineError(
                 "Nobody here can write a program for this scene: give it one of its own (`code`), "
@@ -96,13 +96,13 @@ class ManimFootage:
         return self._writer.write(_wanted(brief), {"scene": _scene(brief.picture), "lessons": self._lessons("")})
 
     def take_bill(self) -> Sequence[Spent]:
-        """See ports.CodedFootage."""
+        """See engine_ports.CodedFootage."""
         return self._writer.take_bill() if self._writer else []
 
     # ---- running
 
     def shoot(self, brief: FootageBrief, out: Path, notes: Notes, report: Report) -> Mapping[str, Any]:  # noqa: ARG002
-        """See ports.FootageEngine. Facts: program, fixes (how often it was mended).
+        """See engine_ports.FootageEngine. Facts: program, fixes (how often it was mended).
 
         Raises:
             EngineError: codes bad_code (it fails, and cannot be mended), sandbox_unavailable, no_manim, and those of

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from core.documents import FPS, Canvas
+from core.engine_ports import Report, Shot
 from core.engines.fonts import FONTS, family_for
 from core.errors import EngineError
 from core.media.args import clip_output_args, raw_input_args
@@ -25,7 +26,6 @@ from core.media.heap import give_back
 from core.media.layers import DRIFT, Layer, Pixels, Role
 from core.media.run import run
 from core.media.stage import REST, Pose, Stage, empty_frame
-from core.ports import Report, Shot
 
 _SETTLE = 24  # frames until texts stand still
 _PICTURE_DENSITY = 1.25  # a finished picture is kept larger than the canvas: it is magnified while the camera nears

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.documents import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Canvas
+from core.engine_ports import FilmBrief, Finding
 from core.media import mix
 from core.media.caption_boxes import Box
 from core.media.probe import Decoded, Streams, Stretch
-from core.ports import FilmBrief, Finding
 
 BLACK_SECONDS, FROZEN_SECONDS, SILENT_SECONDS = 0.5, 3.0, 1.0  # longer than this is a fault
 _LOUDNESS_TOLERANCE = 1.0  # LU

@@ -12,6 +12,7 @@ from typing import Any
 import ffmpeg
 
 from core.documents import FPS, Canvas
+from core.engine_ports import FilmBrief, Finding, Heard, Look, Report, SoundBrief, SoundTrack
 from core.engines.film_checks import (
     BLACK_SECONDS,
     FROZEN_SECONDS,
@@ -28,7 +29,6 @@ from core.media.args import TIMESCALE, concat_list
 from core.media.caption_boxes import caption_boxes
 from core.media.footage import fit, still
 from core.media.run import run
-from core.ports import FilmBrief, Finding, Heard, Look, Report, SoundBrief, SoundTrack
 
 _CORRECTIONS = 2  # of the sound's level: it is off after them where loudness and peak cannot both be met
 _THUMBNAIL_SIDE = 720  # px, the short side
@@ -142,7 +142,7 @@ class FfmpegFilm:
         return Look(seen.frames, hash_of(packets.pictures), packets.parameters, over, black, frozen, seen.complaints)
 
     def blemish(self, look: Look) -> str:
-        """See ports.FilmEngine."""
+        """See engine_ports.FilmEngine."""
         black, frozen = ([probe.Stretch(*span) for span in spans] for spans in (look.black, look.frozen))
         return " ".join(finding.sentence for finding in in_picture(black, frozen) if not finding.ok)
 

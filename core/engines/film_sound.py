@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.documents import FPS, SAMPLE_RATE
+from core.engine_ports import Heard, Report, SoundBrief, SoundTrack
 from core.engines.film_checks import SILENT_SECONDS
 from core.errors import EngineError
 from core.media import mix, probe
 from core.media.args import film_audio_args
 from core.media.run import run
-from core.ports import Heard, Report, SoundBrief, SoundTrack
 
 _MEASURED, _LEVEL_TOLERANCE = 0.2, 0.5  # share of the work; LU
 _FIRST_LIMIT = -2.5  # dBFS of samples before encoding: AAC and the space between samples add up to a decibel

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from core.documents import Canvas
+from core.engine_ports import PictureBrief
 from core.engines.cards_palettes import PALETTES, palette_name
-from core.ports import PictureBrief
 
 # sizes the model was trained on, about a million px each; the clip crops them to the canvas
 BUCKETS = ((768, 1344), (1024, 1024), (1344, 768))

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from core.engine_ports import PictureBrief, Report
 from core.engines.image_prompts import NEGATIVE, bucket, is_blank, prompt_of, seed_of
 from core.engines.image_weights import fingerprint, has_half
 from core.errors import EngineError, MissingToolError, of_system
 from core.identity import digest
-from core.ports import PictureBrief, Report
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionXLPipeline

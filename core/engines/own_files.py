@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from core.documents import SAMPLE_RATE, SAMPLES_PER_FRAME, Canvas
+from core.engine_ports import Brought, FootageBrief, Notes, PictureBrief, Report, Voice, VoiceBrief
 from core.engines.narration import clean, tokens
 from core.errors import EngineError
 from core.media import brought as media
 from core.media.polish import polish
 from core.media.speech import Mark, Sound, audible, shape, write_wav
-from core.ports import Brought, FootageBrief, Notes, PictureBrief, Report, Voice, VoiceBrief
 
 LARGEST_PICTURE = 60_000_000  # px
 _DENSITY = 1.25  # a picture is kept larger than the canvas, as the camera nears

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from core.documents import AUTO, SceneSpec, Spent, Storyboard
+from core.engine_ports import StoryboardBrief
 from core.engines import script_answers as answers
 from core.engines import script_prompts as prompts
 from core.engines.script_answers import Character, Pictured, Pictures, Story, Told, UnusableError
@@ -18,7 +19,7 @@ from core.engines.script_model import LanguageModel, ModelError, Question, Reply
 from core.engines.script_slots import Slots
 from core.engines.storyboard_text import TextStoryboard, default_storyboard, scene_of, scene_title
 from core.errors import InvalidInputError, WaitError
-from core.ports import Clock, StoryboardBrief
+from core.ports import Clock
 from core.prices import tokens_usd
 from core.text import TOPIC_SCENE_SECONDS, TOPIC_SECONDS, Piece, parts_of, speech_rate, split
 
@@ -65,7 +66,7 @@ class _Work:
 
 
 class ScriptPlanner:
-    """Implements ports.StoryboardEngine with a language model."""
+    """Implements engine_ports.StoryboardEngine with a language model."""
 
     def __init__(
         self,

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from core.documents import FPS, SAMPLES_PER_FRAME
+from core.engine_ports import Voice, VoiceBrief, Word
 from core.engines.narration import clean, tokens
 from core.media.speech import write_wav
-from core.ports import Voice, VoiceBrief, Word
 from core.text import estimate_seconds
 
 _LEAST_SECONDS = 2.0  # a scene shorter than this is only a flash

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from core.documents import Options, SceneSpec, Storyboard
+from core.engine_ports import StoryboardBrief
 from core.engines.illustrations import keywords
 from core.errors import InvalidInputError
-from core.ports import StoryboardBrief
 from core.text import SCENE_CHARS, Piece, sentences, speakable, split
 
 _TITLE_CHARS = 40  # an on-screen title longer than this is cut, where a phrase ends if it can be
@@ -66,7 +66,7 @@ def _phrase(words: list[str]) -> list[str]:
 
 
 class TextStoryboard:
-    """Implements ports.StoryboardEngine without any model."""
+    """Implements engine_ports.StoryboardEngine without any model."""
 
     id = "text"
     version = "2"

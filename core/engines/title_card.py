@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from core.documents import Canvas
+from core.engine_ports import PictureBrief, Report
 from core.engines.cards_layouts import Box, safe_area
 from core.engines.cards_palettes import PALETTES, RGB, Palette, palette_name
 from core.engines.cards_text import Setting, clean, face_for, fit, shown
 from core.engines.fonts import missing_sentence
 from core.errors import of_system
-from core.ports import PictureBrief, Report
 
 _WEIGHT = 800
 _LARGEST, _SMALLEST = 0.12, 0.045  # type sizes, shares of the short side

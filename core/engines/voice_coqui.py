@@ -10,13 +10,13 @@ from typing import Protocol
 import numpy as np
 
 from core.documents import SAMPLES_PER_FRAME
+from core.engine_ports import Voice, VoiceBrief
 from core.engines.coqui_models import Manner, Said, Vits, Xtts, revision
 from core.engines.languages import nearest
 from core.engines.narration import Piece, can_be_said, pieces, sayable
 from core.errors import EngineError, InvalidInputError
 from core.media.polish import polish
 from core.media.speech import Mark, Sound, shape, write_wav
-from core.ports import Voice, VoiceBrief
 
 _TRIES = 2  # of one sentence, each with other noise
 _SILENT = 10 ** (-50 / 20)  # a sentence whose samples differ less was not said; an offset cannot be heard

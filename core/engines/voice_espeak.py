@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from core.documents import SAMPLES_PER_FRAME
+from core.engine_ports import Voice, VoiceBrief
 from core.engines.narration import TOKEN, sayable
 from core.errors import EngineError, InvalidInputError
 from core.media.polish import polish
 from core.media.speech import Mark, shape, write_wav
-from core.ports import Voice, VoiceBrief
 
 WORDS_PER_MINUTE = 160  # at speed 1; the library's range of 80 to 450 holds speeds 0.5 to 2
 PITCH_RANGE = 62  # 50 is the library's, and sounds bored

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.engine_ports import Voice, VoiceBrief, VoiceEngine
 from core.engines.voice_coqui import CoquiVoice
-from core.ports import Voice, VoiceBrief, VoiceEngine
 
 
 class VoicePair:

@@ -12,10 +12,10 @@ import ffmpeg
 import numpy as np
 
 from core.documents import SAMPLE_RATE, SAMPLES_PER_FRAME
+from core.engine_ports import Report, Sound
 from core.errors import EngineError, InvalidInputError
 from core.media.probe import parse_loudness, streams
 from core.media.run import run
-from core.ports import Report, Sound
 
 LOUDNESS = -16.0  # LUFS of every film
 TRUE_PEAK = -1.5  # dBTP at most, after encoding

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.documents import SAMPLE_RATE, SAMPLES_PER_FRAME
+from core.engine_ports import Word
 from core.errors import EngineError, of_system
-from core.ports import Word
 
 Sound = NDArray[np.float32]  # mono, -1 to 1
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from core.documents import ASPECTS, Canvas
+from core.engine_ports import PictureBrief
 from core.engines import cards
 from core.engines.cards import CardPictures, illustrations
 from core.engines.cards_layouts import ARTS, compose, layout_name
@@ -18,7 +19,6 @@ from core.engines.cards_paint import luminance
 from core.engines.cards_palettes import PALETTES
 from core.errors import MissingToolError
 from core.media.layers import Role, merge
-from core.ports import PictureBrief
 
 TITLE = "How volcanoes work"
 NARRATION = "Deep beneath our feet, rock melts into magma. It rises, and the mountain erupts with ash and lava."

@@ -15,6 +15,7 @@ from PIL import Image
 
 from core import captions
 from core.documents import ASPECTS, Canvas
+from core.engine_ports import PictureBrief, Shot, Word
 from core.engines.cards import CardPictures
 from core.engines.cards_layouts import compose, layout_name
 from core.engines.clip_motion import MotionClips, _Act
@@ -23,7 +24,6 @@ from core.media import probe
 from core.media.layers import Pixels
 from core.media.run import run
 from core.media.stage import empty_frame, views
-from core.ports import PictureBrief, Shot, Word
 
 NARRATION = "Deep beneath our feet, rock melts into magma. It rises, and the mountain erupts with ash and lava."
 CARDS = CardPictures()
@@ -219,7 +219,7 @@ from pathlib import Path
 from core.documents import Canvas
 from core.engines.cards import CardPictures
 from core.engines.clip_motion import MotionClips
-from core.ports import PictureBrief, Shot
+from core.engine_ports import PictureBrief, Shot
 brief = PictureBrief(Canvas.of("9:16", 1080), 2, 6, "Film", "How volcanoes work", "", "Lava", "en", "auto", 1, True)
 cards = CardPictures()
 clips = MotionClips(lambda shot: cards.layers(shot.brief))

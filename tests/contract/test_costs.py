@@ -14,9 +14,10 @@ import pytest
 from core.adapters.inline_dispatch import InlineDispatcher
 from core.costs import Meter, accounts_of, spent_today, total
 from core.documents import Scene, Video
+from core.engine_ports import ClipEngine, Engines, Report, Shot
 from core.errors import InvalidInputError, LimitError, ScenewrightError
 from core.plan import plan
-from core.ports import ClipEngine, Engines, Job, Parts, Report, Shot
+from core.ports import Job, Parts
 from core.progress import Reporter
 from core.routes import Call, answer
 from core.settings import Settings
@@ -73,7 +74,7 @@ class Deployment:
 
 
 class LowersTheLimit:
-    """Implements ports.ClipEngine over the real one; something happens after each clip."""
+    """Implements engine_ports.ClipEngine over the real one; something happens after each clip."""
 
     def __init__(self, inner: ClipEngine, then: Callable[[], object]) -> None:
         self._inner, self._then = inner, then

@@ -15,6 +15,7 @@ from PIL import Image
 from core import captions
 from core.captions import CAPTION_STYLES
 from core.documents import CROSSFADE_FRAMES, FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Canvas
+from core.engine_ports import FilmBrief, Finding, Heard, Sound, SoundBrief, VoiceBrief, Word
 from core.engines.film_ffmpeg import FfmpegFilm
 from core.engines.voice_espeak import EspeakVoice
 from core.errors import EngineError, InvalidInputError, StoppedError
@@ -23,7 +24,6 @@ from core.media.args import clip_output_args
 from core.media.caption_boxes import FONTS, caption_boxes
 from core.media.run import ffmpeg_path, run
 from core.media.speech import write_wav
-from core.ports import FilmBrief, Finding, Heard, Sound, SoundBrief, VoiceBrief, Word
 
 CANVAS = Canvas.of("9:16", 360)
 ENGINE = FfmpegFilm()

@@ -14,10 +14,10 @@ import pytest
 
 from core import control
 from core.documents import FPS, Canvas
+from core.engine_ports import FootageBrief, Notes, Report
 from core.errors import EngineError
 from core.media import footage, probe
 from core.media.run import run
-from core.ports import FootageBrief, Notes, Report
 from core.schema import FILMS
 from core.status import VideoStatus
 from core.wishes import SceneEdit
@@ -111,7 +111,7 @@ def test_what_is_no_video_is_refused(kind: str, tmp_path: Path) -> None:
 
 @dataclass
 class Service:
-    """Implements ports.FootageEngine: a service that films a moving pattern of a second."""
+    """Implements engine_ports.FootageEngine: a service that films a moving pattern of a second."""
 
     id: str = "service"
     version: str = "1"

@@ -20,12 +20,13 @@ from core import control
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
 from core.documents import CROSSFADE_FRAMES, SAMPLE_RATE, SAMPLES_PER_FRAME, Options, Scene, Video
+from core.engine_ports import Engines, PictureBrief, Report, Shot, Voice, VoiceBrief
 from core.engines.storyboard_text import TextStoryboard
 from core.engines.title_card import TitleCard
 from core.errors import EngineError, MissingToolError, UnavailableError
 from core.media.run import run
 from core.plan import plan
-from core.ports import CallState, Engines, Job, Parts, PictureBrief, Report, Shot, Voice, VoiceBrief
+from core.ports import CallState, Job, Parts
 from core.scene_inputs import inputs_of
 from core.schema import FILMS
 from core.settings import Settings
@@ -86,7 +87,7 @@ class Renderer:
 
 @dataclass
 class Pictures:
-    """Implements ports.PictureEngine over the real cards; raises what `refuse` gives."""
+    """Implements engine_ports.PictureEngine over the real cards; raises what `refuse` gives."""
 
     inner: Any
     refuse: Callable[[PictureBrief], Exception | None]
@@ -106,7 +107,7 @@ class Pictures:
 
 @dataclass
 class Voices:
-    """Implements ports.VoiceEngine over the real voice."""
+    """Implements engine_ports.VoiceEngine over the real voice."""
 
     inner: Any
     refuse: Callable[[VoiceBrief], Exception | None]
@@ -124,7 +125,7 @@ class Voices:
 
 @dataclass
 class Clips:
-    """Implements ports.ClipEngine over the real one."""
+    """Implements engine_ports.ClipEngine over the real one."""
 
     inner: Any
     refuse: Callable[[Shot], Exception | None]
@@ -424,7 +425,7 @@ def test_a_simpler_prompt_is_tried_before_the_title_card(begin: Begin) -> None:
 
 @dataclass
 class Darkness:
-    """Implements ports.PictureEngine: one scene is drawn black."""
+    """Implements engine_ports.PictureEngine: one scene is drawn black."""
 
     inner: Any
     number: int

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from core import control
 from core.dispatch import read_handle
 from core.documents import Scene, Video
+from core.engine_ports import Shot
 from core.errors import ConflictError
-from core.ports import Shot
 from core.status import SceneStatus, VideoStatus
 from core.wishes import SceneEdit
 from tests.contract.test_ladder import TEXTS, Begin, Made, begin, engines_that

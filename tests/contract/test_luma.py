@@ -13,6 +13,7 @@ import pytest
 
 from core.adapters.luma_orders import LumaOrders
 from core.documents import FPS, Canvas, Scene
+from core.engine_ports import FootageBrief, PictureBrief
 from core.engines.clip_luma import LumaFootage
 from core.errors import (
     EngineError,
@@ -23,7 +24,6 @@ from core.errors import (
     UnavailableError,
 )
 from core.orders import ORDER, Order, usd_of
-from core.ports import FootageBrief, PictureBrief
 from core.settings import Settings
 from core.times import Pace, Times
 from core.wiring import build_choices, build_engines
@@ -53,17 +53,17 @@ class Time:
 
 @dataclass
 class Paper:
-    """Implements ports.Notes on a piece of paper; `torn`: what like this cannot be written."""
+    """Implements engine_ports.Notes on a piece of paper; `torn`: what like this cannot be written."""
 
     notes: dict[str, str] = field(default_factory=dict)
     torn: str = ""
 
     def get(self, name: str) -> str:
-        """See ports.Notes."""
+        """See engine_ports.Notes."""
         return self.notes.get(name, "")
 
     def put(self, name: str, value: str) -> None:
-        """See ports.Notes."""
+        """See engine_ports.Notes."""
         if self.torn and re.search(self.torn, value):
             raise StoppedError("The scene was taken over.")
         self.notes[name] = value

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from core import control, stack
+from core.engine_ports import Engines
 from core.engines.clip_luma import LumaFootage
 from core.orders import usd_of
-from core.ports import Engines
 from core.quote import receipt
 from core.routes import Call, answer
 from core.settings import Settings

@@ -16,12 +16,13 @@ import pytest
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
 from core.documents import Canvas, Options, Scene, Video
+from core.engine_ports import PictureBrief
 from core.engines.cards import CardPictures
 from core.errors import EngineError, MissingToolError, of_system
 from core.identity import scene_id
 from core.media.run import run
 from core.media.speech import write_wav
-from core.ports import Job, PictureBrief
+from core.ports import Job
 from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
 from tests.emulator.conftest import ROOT, Running

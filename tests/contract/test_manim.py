@@ -21,6 +21,7 @@ from core.adapters.appwrite_memory import AppwriteMemory
 from core.adapters.modal_isolated import ModalIsolated
 from core.doctor import look_at
 from core.documents import FPS, Scene
+from core.engine_ports import Engines, Lesson
 from core.engines.clip_manim import FIXES, ManimFootage
 from core.engines.fonts import INTER
 from core.engines.manim_program import Stage, source_of
@@ -31,7 +32,6 @@ from core.engines.script_slots import Slots
 from core.errors import UnavailableError
 from core.findings import WELL, Finding
 from core.media import probe
-from core.ports import Engines, Lesson
 from core.routes import Call, answer
 from core.schema import FILMS, MEMORY, database_id
 from core.settings import Settings

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from core.documents import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Canvas
+from core.engine_ports import Brought, FootageBrief, PictureBrief, Voice, VoiceBrief
 from core.engines.own_files import OwnClip, OwnPicture, OwnVoice
 from core.errors import EngineError
 from core.media import probe
 from core.media.run import run
-from core.ports import Brought, FootageBrief, PictureBrief, Voice, VoiceBrief
 
 CANVAS = Canvas.of("9:16", 360)
 

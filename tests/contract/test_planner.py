@@ -17,6 +17,7 @@ import pytest
 
 from core.adapters.appwrite_store import AppwriteStore
 from core.documents import Options, SceneSpec, Storyboard
+from core.engine_ports import StoryboardBrief
 from core.engines.script_answers import NARRATION_CHARS
 from core.engines.script_gemini import GeminiModel
 from core.engines.script_openai import OpenAiModel
@@ -24,7 +25,6 @@ from core.engines.script_planner import ScriptPlanner
 from core.engines.script_prompts import load
 from core.engines.script_slots import Slots
 from core.errors import InvalidInputError, WaitError
-from core.ports import StoryboardBrief
 from core.text import estimate_seconds, split
 from tests.standins import gemini as vendor
 from tests.standins import openai as other

@@ -16,6 +16,7 @@ from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
 from core.create import create_video
 from core.documents import Options, SceneSpec, Storyboard, Video
+from core.engine_ports import StoryboardBrief
 from core.engines.script_gemini import GeminiModel
 from core.engines.script_model import Question, Reply
 from core.engines.script_planner import ScriptPlanner
@@ -24,7 +25,7 @@ from core.errors import InvalidInputError
 from core.identity import slots_id
 from core.ladder import completed_stage, substitutions
 from core.plan import plan
-from core.ports import CallState, Job, Parts, StoryboardBrief
+from core.ports import CallState, Job, Parts
 from core.quote import receipt
 from core.request import validate
 from core.settings import Settings
@@ -328,7 +329,7 @@ def test_yesterdays_calls_are_forgotten(make_parts: MakeParts, store: AppwriteSt
 
 @dataclass
 class Told:
-    """Implements ports.StoryboardEngine: so many scenes."""
+    """Implements engine_ports.StoryboardEngine: so many scenes."""
 
     count: int
     id: str = "told"

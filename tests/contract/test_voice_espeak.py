@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from core.documents import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from core.engine_ports import Voice, VoiceBrief
 from core.engines.narration import clean
 from core.engines.voice_espeak import EspeakVoice
 from core.errors import EngineError, InvalidInputError
 from core.media.probe import listen
-from core.ports import Voice, VoiceBrief
 
 TEXT = (
     "Honeybees dance to tell their sisters where the flowers are. Why? In 1944, Karl von Frisch read this "

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from core.combine import starts_of
 from core.documents import FPS, Canvas, Scene, Video
+from core.engine_ports import Word
 from core.engines.fonts import FONTS
 from core.media.run import run
-from core.ports import Parts, Word
+from core.ports import Parts
 from core.scene_inputs import caption_text, inputs_of, span_of
 
 TOLERANCE = 0.08  # seconds between what is heard and what is seen

@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 from core.documents import ASPECTS, Canvas
+from core.engine_ports import PictureBrief
 from core.engines.image_sdxl import STEPS, SdxlPictures
 from core.errors import EngineError, MissingToolError, StoppedError
-from core.ports import PictureBrief
 from core.settings import Settings
 from core.wiring import build_engines, load_models, place
 from tests.gpu.tiny import write_sdxl

@@ -17,13 +17,13 @@ pytest.importorskip("TTS", reason="needs the environment of the models: scripts/
 import torch
 
 from core.documents import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from core.engine_ports import Voice, VoiceBrief, VoiceEngine
 from core.engines.coqui_models import Manner, Said
 from core.engines.narration import pieces
 from core.engines.voice_coqui import CoquiVoice, seed_of
 from core.engines.voice_espeak import EspeakVoice
 from core.errors import EngineError, InvalidInputError, MissingToolError
 from core.media.probe import listen
-from core.ports import Voice, VoiceBrief, VoiceEngine
 from core.settings import Settings
 from core.wiring import build_engines, place
 from tests.gpu import tiny_vits

@@ -14,11 +14,11 @@ pytest.importorskip("TTS", reason="needs the environment of the models: scripts/
 import torch
 
 from core.documents import FPS
+from core.engine_ports import VoiceBrief
 from core.engines.languages import MODELS_SPEAK, SPOKEN
 from core.engines.voice_coqui import CoquiVoice
 from core.engines.voice_espeak import EspeakVoice
 from core.errors import EngineError, InvalidInputError, MissingToolError
-from core.ports import VoiceBrief
 from core.settings import Settings
 from core.wiring import build_engines
 from tests.gpu import tiny_xtts

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.documents import FPS, Canvas
-from core.ports import (
+from core.engine_ports import (
     Engines,
     FilmBrief,
     Finding,
@@ -44,7 +44,7 @@ class _Maker:
 
 
 class Voices(_Maker):
-    """Implements ports.VoiceEngine."""
+    """Implements engine_ports.VoiceEngine."""
 
     def speak(self, brief: VoiceBrief, out: Path) -> Voice:
         """Write the text."""
@@ -54,7 +54,7 @@ class Voices(_Maker):
 
 
 class Pictures(_Maker):
-    """Implements ports.PictureEngine."""
+    """Implements engine_ports.PictureEngine."""
 
     def draw(self, brief: PictureBrief, out: Path, report: Report) -> Mapping[str, Any]:
         """Write what is to be seen and said."""
@@ -66,7 +66,7 @@ class Pictures(_Maker):
 
 
 class Clips(_Maker):
-    """Implements ports.ClipEngine."""
+    """Implements engine_ports.ClipEngine."""
 
     def film(self, shot: Shot, span: range, captions: str | None, out: Path, report: Report) -> Mapping[str, Any]:
         """Write what the picture shows."""
@@ -83,7 +83,7 @@ class Clips(_Maker):
 
 
 class Films(_Maker):
-    """Implements ports.FilmEngine."""
+    """Implements engine_ports.FilmEngine."""
 
     def check_music(self, path: Path) -> None:
         """Any music will do."""

@@ -13,10 +13,11 @@ from typing import Any
 
 from core import control
 from core.documents import Options, Video
+from core.engine_ports import Engines
 from core.engines.storyboard_text import TextStoryboard
 from core.errors import ScenewrightError
 from core.plan import plan
-from core.ports import Engines, Job, Parts
+from core.ports import Job, Parts
 from core.schema import FILMS
 from core.settings import Settings
 from core.status import SceneStatus, VideoStatus

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.captions import CAPTION_STYLES, ass, escape_ass, srt, vtt
 from core.cues import grouped, subtitles
 from core.documents import Canvas
-from core.ports import Word
+from core.engine_ports import Word
 
 CANVAS = Canvas.of("9:16", 1080)
 TEXT = (

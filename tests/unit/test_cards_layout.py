@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.documents import ASPECTS, Canvas
+from core.engine_ports import PictureBrief
 from core.engines import fonts
 from core.engines.cards_layouts import ARTS, Box, Composition, Item, compose, layout_name
 from core.engines.cards_palettes import PALETTES, STYLES, palette_name
 from core.engines.cards_text import clean
 from core.media.layers import DRIFT
-from core.ports import PictureBrief
 
 TEXTS = {"chip", "title", "rule"}
 PICTURES = {"hero", "accent"}

@@ -8,8 +8,9 @@ import pytest
 
 from core import containers, job
 from core.containers import Container
+from core.engine_ports import Engines
 from core.errors import EngineError, MissingToolError, ScenewrightError, UnavailableError
-from core.ports import Engines, Job, Parts
+from core.ports import Job, Parts
 
 BODY = {"kind": "render", "video_id": "v1", "attempt": 1, "scenes": [1, 2]}
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from core.documents import ASPECTS, SHORT_SIDES, Canvas
+from core.engine_ports import PictureBrief
 from core.engines.cards_palettes import PALETTES
 from core.engines.image_prompts import BUCKETS, bucket, is_blank, prompt_of, seed_of
 from core.engines.image_sdxl import SdxlPictures
 from core.engines.image_weights import SOURCES, fingerprint, has_half
 from core.errors import MissingToolError
-from core.ports import PictureBrief
 from core.scene_inputs import picture_key
 
 BRIEF = PictureBrief(

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.documents import FPS, SAMPLES_PER_FRAME, Canvas, Scene
+from core.engine_ports import PictureBrief, VoiceBrief
 from core.engines.film_checks import unmeant
 from core.engines.silence import Silence
 from core.engines.title_card import TitleCard
@@ -35,7 +36,6 @@ from core.ladder import (
     with_tries,
 )
 from core.media.probe import Stretch
-from core.ports import PictureBrief, VoiceBrief
 from core.status import SceneStatus
 
 PASSING = EngineError("It is busy.", retryable=True)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from core.documents import Canvas, Spent
+from core.engine_ports import CodedFootage, FootageBrief, PictureBrief
 from core.engines.clip_manim import FIXES, ManimFootage
 from core.engines.manim_run import LocalRun
 from core.errors import EngineError, InvalidInputError
-from core.ports import CodedFootage, FootageBrief, PictureBrief
 from core.request import Choices, validate
 from core.sandbox.runner import available
 from core.settings import Settings
@@ -88,7 +88,7 @@ class Writer:
 
 
 class NoNotes:
-    """Implements ports.Notes."""
+    """Implements engine_ports.Notes."""
 
     def get(self, _name: str) -> str:
         """Nothing is noted."""

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.documents import SAMPLE_RATE, SAMPLES_PER_FRAME, Canvas
+from core.engine_ports import Sound
 from core.errors import EngineError, MissingToolError
 from core.media.args import clip_output_args, concat_list, raw_input_args
 from core.media.mix import narration
 from core.media.probe import parse_loudness, parse_stretches
 from core.media.run import failure, ffmpeg_path, run
 from core.media.speech import Mark, shape
-from core.ports import Sound
 
 
 def test_every_segment_of_a_film_is_encoded_with_the_same_options() -> None:

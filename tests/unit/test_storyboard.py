@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.documents import Options
+from core.engine_ports import StoryboardBrief
 from core.engines.storyboard_text import TextStoryboard, default_storyboard
 from core.errors import InvalidInputError
-from core.ports import StoryboardBrief
 from core.text import SCENE_CHARS, estimate_seconds, parts_of, sentences, speakable, split
 
 PARAGRAPHS = "# Fire inside\nDeep below, rock melts.\n\nThe melt rises. It is lighter.\n\nThen it bursts out."

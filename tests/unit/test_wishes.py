@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.documents import AUTO, Material, Options, Storyboard, Upload
+from core.engine_ports import StoryboardBrief
 from core.engines.languages import speaks
 from core.errors import InvalidInputError
 from core.material import GivenScenes, is_film, is_picture, is_sound
-from core.ports import StoryboardBrief
 from core.request import Choices, validate
 from core.text import speakable
 from core.wishes import SceneWish, scene_edit, wishes_of
