@@ -14,12 +14,12 @@ from core import stack as stacks
 from core.adapters.appwrite_store import AppwriteStore
 from core.documents import Asset, Video
 from core.journal import EventKind
-from core.watch import execute
+from core.status import VideoStatus
+from core.watch import Session, execute, follow
 
 _SCENES, _SCENES_QUICK = 12, 3
 _SHARE = 0.15
 _CHANGES = 5
-_SECONDS = 900.0
 _LOOKED_SECONDS = 3.0  # a person looks at the film first; right after its last write a video rests for a second
 _SAID = "Number {} of our stories begins at the harbour, where the boats come home with the tide in the evening."
 _NEW = "Nobody is at the harbour now: the boats have left with tide {}, and the gulls have followed them to sea."
@@ -43,13 +43,13 @@ def measure(*, quick: bool) -> Topic:
         session = local.user(stack)
         script = "\n\n".join(_SAID.format(number + 1) for number in range(count))
         video_id = local.create(session, script, resolution=side)
-        runs = [_finished(stack, video_id, time.perf_counter())]
+        runs = [_finished(stack, session, video_id, time.perf_counter())]
         for number in range(1 if quick else _CHANGES):
             time.sleep(_LOOKED_SECONDS)
             begun = time.perf_counter()
             path, body = f"/videos/{video_id}/scenes/{count // 2 + 1}", {"narration": _NEW.format(number + 1)}
             execute(session.client(), "PATCH", path, body)
-            runs.append(_finished(stack, video_id, begun))
+            runs.append(_finished(stack, session, video_id, begun))
     first, changes = runs[0], runs[1:]
     if first.video.scene_count != count:
         raise ValueError(f"the video has {first.video.scene_count} scenes instead of {count}")
@@ -80,11 +80,12 @@ def _needless(before: _Run, after: _Run) -> int:
     return sum((fresh - _WANTED).values())
 
 
-def _finished(stack: stacks.Stack, video_id: str, begun: float) -> _Run:
-    video = local.finished(stack, video_id, _SECONDS)
+def _finished(stack: stacks.Stack, session: Session, video_id: str, begun: float) -> _Run:
+    """Follow a video by its events, as a page does, until it has ended."""
+    *_, video = follow(session, video_id)
     seconds = time.perf_counter() - begun
-    if video.error_code:
-        raise ValueError(f"the change failed: {video.error_message}")
+    if video.status is not VideoStatus.COMPLETED or video.error_code:
+        raise ValueError(f"the video is {video.status}: {video.error_message}")
     store = AppwriteStore(local.operator(stack))
     at = {event.kind: event.at for event in store.events(video_id)}  # the last of each kind
     joining = _between(at[EventKind.COMBINING], at[EventKind.COMPLETED])

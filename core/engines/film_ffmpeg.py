@@ -138,7 +138,7 @@ class FfmpegFilm:
             )
             over = drawing.result()
         black, frozen = (tuple((s.start, s.end) for s in found) for found in (seen.black, seen.frozen))
-        packets = probe.packets(segment)
+        packets = seen.packets
         return Look(seen.frames, hash_of(packets.pictures), packets.parameters, over, black, frozen, seen.complaints)
 
     def blemish(self, look: Look) -> str:

@@ -28,6 +28,7 @@ _DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d\.\d+)(?:, start: (-?[\d.]+
 _COMPLAINT = re.compile(
     r"^\[(?:h264|aac|mov|in#|vist|aist)[^\]]*\] (.*(?:error|corrupt|invalid|missing).*)$", re.I | re.M
 )
+_BARE = "filter_units=remove_types=7-8"  # without what decoders are told (ITU-T H.264, table 7-1)
 _LAYOUTS = {"mono": 1, "stereo": 2}
 
 
@@ -134,6 +135,7 @@ def frames(path: Path) -> int:
 class Pictures:
     """What decoding the pictures of a file showed."""
 
+    packets: Packets
     frames: int
     black: tuple[Stretch, ...]
     frozen: tuple[Stretch, ...]
@@ -177,10 +179,13 @@ def pictures(path: Path, *, rate: int, picture_share: float, black_seconds: floa
     """Decode the pictures of a file once and measure them; the arguments are those of `decode`."""
     source = ffmpeg.input(str(path), threads=2, skip_loop_filter="all")
     looked = _looked_at(source.video, picture_share, black_seconds, frozen_seconds)
-    log = run(looked.output("-", f="null", fps_mode="cfr", r=rate).get_args()).log
+    copied = source.video.output("pipe:1", f="framecrc", c="copy", **{"bsf:v": _BARE})
+    decoded = looked.output("-", f="null", fps_mode="cfr", r=rate)
+    done = run(ffmpeg.merge_outputs(decoded, copied).get_args())
+    log, packets = done.log, _read_packets(done.stdout.decode())
     count = last_number(log, r"frame= *(\d+)")
     black, frozen = _seen(log, count / rate)
-    return Pictures(count, black, frozen, _complaints(log))
+    return Pictures(packets, count, black, frozen, _complaints(log))
 
 
 def packets(path: Path) -> Packets:
@@ -188,7 +193,7 @@ def packets(path: Path) -> Packets:
 
     The decoder's parameters (units 7 and 8 of ITU-T H.264) are told apart: joining puts them before key frames.
     """
-    bare = ["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", "filter_units=remove_types=7-8"]
+    bare = ["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", _BARE]
     return _read_packets(run(["-i", str(path), *bare, "-f", "framecrc", "-"]).stdout.decode())
 
 
