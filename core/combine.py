@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import tempfile
@@ -20,7 +21,7 @@ from core.dispatch import advance_while, fail, hand_out, render_jobs
 from core.documents import CROSSFADE_FRAMES, FPS, Asset, Scene, Video
 from core.engine_ports import Engines, FilmBrief, Look, Report, Shot, Sound, SoundBrief, SoundTrack, Voice, Word
 from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedError
-from core.identity import digest
+from core.identity import asset_id, digest
 from core.journal import EventKind, note
 from core.ladder import TRIES, completed_stage, substitutions, with_tries
 from core.pace import leave_room
@@ -134,8 +135,9 @@ def _make(join: _Join) -> dict[str, object]:
     count = len(scenes)
     _check_made(scenes)
     join.reporter.tell(0.0, f"Joining {count} scenes" if count > 1 else "Finishing the film")
-    takes = list(_fetched(join, scenes))
-    brief = _brief(join, takes)
+    rows = {asset.id: asset for asset in join.parts.store.assets(video.id)}
+    takes = list(_fetched(join, rows, scenes))
+    brief = _brief(join, rows, takes)
     shown, thumbnail = takes[0].shot, join.folder / "thumbnail.jpg"
     with ThreadPoolExecutor(1) as pool:  # beside the film, which leaves a processor free
         draw = partial(engines.film.thumbnail, shown.picture, brief.canvas, thumbnail)
@@ -202,9 +204,8 @@ def _keep_companions(join: _Join, film: Asset, takes: list[Take], poster: Path) 
     return {**urls, "thumbnail_url": assets.url_of(parts, thumbnail)}
 
 
-def _fetched(join: _Join, scenes: Sequence[Scene]) -> Iterator[Take]:
-    """The scenes with their files, in order."""
-    rows = {asset.id: asset for asset in join.parts.store.assets(join.video.id)}
+def _fetched(join: _Join, rows: Mapping[str, Asset], scenes: Sequence[Scene]) -> Iterator[Take]:
+    """The scenes with their files, in order; `rows`: all assets of the video, by their ids."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
             fetched = pool.map(lambda scene: _fetch(join, rows, scene), scenes)
@@ -241,7 +242,7 @@ def _fetch(join: _Join, rows: Mapping[str, Asset], scene: Scene) -> Take:
     )
 
 
-def _brief(join: _Join, takes: list[Take]) -> FilmBrief:
+def _brief(join: _Join, rows: Mapping[str, Asset], takes: list[Take]) -> FilmBrief:
     """Bring the fades and the sound, and put everything in order."""
     shares = {"fades": 0.0, "sound": 0.0}
 
@@ -253,7 +254,7 @@ def _brief(join: _Join, takes: list[Take]) -> FilmBrief:
     with ThreadPoolExecutor(1) as pool:
         mixing = pool.submit(_sound, join, takes, partial(tell, "sound"))
         segments, made = [takes[0].clip_path], [takes[0].clip]
-        for index, (path, fade) in enumerate(_fades(join, takes), start=1):
+        for index, (path, fade) in enumerate(_fades(join, rows, takes), start=1):
             segments += [path, takes[index].clip_path]
             made += [fade, takes[index].clip]
             tell("fades", index / (len(takes) - 1))
@@ -297,7 +298,7 @@ def _sound(join: _Join, takes: Sequence[Take], report: Report) -> SoundTrack:
     return join.make("sound", _FETCHED, lambda: join.engines.film.mix(brief, path, report))
 
 
-def _fades(join: _Join, takes: Sequence[Take]) -> Iterator[tuple[Path, Asset]]:
+def _fades(join: _Join, rows: Mapping[str, Asset], takes: Sequence[Take]) -> Iterator[tuple[Path, Asset]]:
     """The fades between neighbouring scenes, in order; those between scenes that have not changed are kept ones.
 
     Two are made at a time, since each is mostly one encoder at work.
@@ -307,9 +308,9 @@ def _fades(join: _Join, takes: Sequence[Take]) -> Iterator[tuple[Path, Asset]]:
     def fade(before: Take, after: Take) -> tuple[Path, Asset]:
         key = digest("fade", clip.id, clip.version, CROSSFADE_FRAMES, before.clip.key, after.clip.key)
         path = join.folder / f"{key}.mp4"
-        asset = assets.find(parts, video.id, key)
-        if asset is not None:
-            return assets.fetch(parts, asset, path), asset
+        if asset := rows.get(asset_id(video.id, key)):
+            with contextlib.suppress(NotFoundError):  # its file is gone: it is made again
+                return assets.fetch(parts, asset, path), asset
         facts = join.make("fade", _FETCHED, lambda: clip.fade(before.shot, after.shot, CROSSFADE_FRAMES, path))
         look = join.engines.film.look(path, before.shot.brief.canvas)
         join.reporter.check()

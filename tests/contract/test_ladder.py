@@ -385,6 +385,24 @@ def test_the_join_is_tried_again_too(begin: Begin) -> None:
     assert made.events("retrying") == ["Joining: retrying the fade (2 of 3): ffmpeg was killed."]
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_fade_that_was_kept_is_used_again_and_one_whose_file_is_gone_is_made_again(begin: Begin, lost: bool) -> None:
+    made = begin(*TEXTS[:3])
+    engines, _ = engines_that(fade=lambda before: BUSY if before.brief.number == 2 else None)
+    with pytest.raises(UnavailableError):
+        made.run(engines)
+    (kept,) = (asset for asset in made.parts.store.assets(made.id) if asset.kind == "fade")
+    if lost:
+        made.parts.files.delete(kept.bucket_id, kept.file_id)
+    filmed: list[int] = []
+
+    made.again()
+    made.run(engines_that(fade=lambda before: filmed.append(before.brief.number))[0])
+
+    assert made.video.status is VideoStatus.COMPLETED
+    assert sorted(filmed) == ([1, 2] if lost else [2])
+
+
 def test_an_error_that_never_passes_ends_the_attempt_and_the_last_attempt_uses_a_title_card(begin: Begin) -> None:
     made = begin(*TEXTS[:2])
     engines, pictures = engines_that(picture=refuse_scene(1, BUSY))
