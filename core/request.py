@@ -64,7 +64,7 @@ def options_of(raw: Mapping[str, Any], choices: Choices) -> Options:
         raise InvalidInputError(
             f"There is no option `{name}`; known are {', '.join(sorted(_OPTION_NAMES))}.",
             code="unknown_option",
-            field=name,
+            field=name or "body",  # a key may be empty
         )
     language = checks.token(
         raw, "language", r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", "a language tag such as en or pt-BR"

@@ -150,7 +150,7 @@ def _refuse_unknown(raw: Mapping[str, Any], prefix: str) -> None:
         raise InvalidInputError(
             f"A scene has no `{unknown[0]}`; it has {', '.join(_NAMES)}.",
             code="unknown_option",
-            field=prefix + unknown[0],
+            field=prefix + unknown[0] or "body",  # a key may be empty
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.documents import Options
@@ -149,6 +149,7 @@ def test_a_film_that_would_not_fit_its_bucket_names_the_bucket_and_its_limit() -
 @given(
     st.dictionaries(st.text(max_size=12), st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.booleans()))
 )
+@example({"": None})
 def test_no_body_whatever_breaks_the_check(body: dict[str, object]) -> None:
     try:
         validate(body, CHOICES)
