@@ -39,7 +39,7 @@ _KEPT_CALLS = 1000  # finished calls that can still be asked after
 _RETRY_AFTER_SECONDS = 15
 _MAX_PROCESSES = 8
 _RESPAWN_SECONDS = 3.0
-_GONE_SECONDS = 10.0
+_GONE_SECONDS = 10.0  # a killed process is gone long before
 _REAP_SECONDS = 0.5  # its pipe ends a moment before the process does
 
 
