@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,8 +63,8 @@ class LumaApi:
         """Nothing is sent yet. `url`: of the API; empty: the vendor's own."""
         self._key, self._url = key, url
 
-    @cached_property
     def _client(self) -> LumaAI:
+        """For one call: kept open between calls that are seconds apart, it would be closed by nobody."""
         from lumaai import LumaAI
 
         return LumaAI(auth_token=self._key, base_url=self._url or None, max_retries=0, timeout=_CALL_SECONDS)
@@ -77,15 +76,15 @@ class LumaApi:
             LostReplyError: perhaps it was placed.
             ScenewrightError: it was not; retryable if it may be tried again.
         """
-        return _said(self._asked(lambda: self._client.generations.create(**request), placing=True))
+        return _said(self._asked(lambda luma: luma.generations.create(**request), placing=True))
 
     def get(self, generation_id: str, pause: Pause) -> Said:
         """Ask after an order. Raises NotFoundError, and ScenewrightError after several tries."""
-        return _said(self._patiently(lambda: self._client.generations.get(generation_id), pause))
+        return _said(self._patiently(lambda luma: luma.generations.get(generation_id), pause))
 
     def find(self, request: Mapping[str, Any], since: datetime, pause: Pause) -> Said | None:
         """The newest generation that was ordered with this request since a moment and has not failed."""
-        listed = self._patiently(lambda: self._client.generations.list(limit=_LISTED), pause)
+        listed = self._patiently(lambda luma: luma.generations.list(limit=_LISTED), pause)
         for generation in getattr(listed, "generations", None) or ():
             asked = generation.request
             same = all(getattr(asked, name, None) == value for name, value in request.items())
@@ -96,7 +95,7 @@ class LumaApi:
     def delete(self, generation_id: str) -> None:
         """Remove a generation. Raises ScenewrightError; what is gone already is no error."""
         try:
-            self._asked(lambda: self._client.generations.delete(generation_id))
+            self._asked(lambda luma: luma.generations.delete(generation_id))
         except NotFoundError:
             return
 
@@ -130,7 +129,7 @@ class LumaApi:
 
     # ---- one call
 
-    def _patiently(self, call: Callable[[], T], pause: Pause) -> T:
+    def _patiently(self, call: Callable[[LumaAI], T], pause: Pause) -> T:
         """Call, again while its error may pass; the service may say for how long to wait."""
         for number in range(1, _TRIES + 1):
             try:
@@ -142,12 +141,13 @@ class LumaApi:
                 pause(min(max(usual, wished_wait(error)), _LONGEST_WAIT))
         raise AssertionError("unreachable")
 
-    def _asked(self, call: Callable[[], T], *, placing: bool = False) -> T:
+    def _asked(self, call: Callable[[LumaAI], T], *, placing: bool = False) -> T:
         """One call, its errors as ours."""
         from lumaai import APIError
 
         try:
-            return call()
+            with self._client() as client:
+                return call(client)
         except APIError as error:
             raise self._explained(error, placing=placing) from error
         except ValueError as error:  # no JSON

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from core.adapters.luma_orders import LumaOrders
@@ -362,6 +364,18 @@ def test_taking_back_says_when_it_fails_and_is_content_with_what_is_gone(here: S
 def test_the_length_of_a_narration_is_no_reason_to_pay_again(here: Set) -> None:
     assert here.engine.wants(brief_of(frames=90)) == here.engine.wants(brief_of(frames=400))
     assert here.engine.wants(brief_of("A gull")) != here.engine.wants(brief_of("A boat"))
+
+
+def test_no_call_leaves_a_connection_open(here: Set) -> None:
+    here.server.states = lambda _: ["dreaming", "failed: The render node was lost."]
+    here.error()
+    here.server.tricks = [Trick("POST", 402, "Insufficient credits")]
+    kept = here.error()  # with the answer, by which what it came through is still reachable
+
+    port = urlsplit(here.server.url).port
+    ours = [c for c in psutil.Process().net_connections("tcp") if c.raddr and c.raddr.port == port]
+    assert kept.__cause__ is not None
+    assert [c.status for c in ours if c.status == psutil.CONN_ESTABLISHED] == []
 
 
 def test_settings_are_checked_and_luma_is_offered_only_with_a_key() -> None:
