@@ -88,7 +88,7 @@ def _finished(stack: stacks.Stack, session: Session, video_id: str, begun: float
         raise ValueError(f"the video is {video.status}: {video.error_message}")
     store = AppwriteStore(local.operator(stack))
     at = {event.kind: event.at for event in store.events(video_id)}  # the last of each kind
-    joining = _between(at[EventKind.COMBINING], at[EventKind.COMPLETED])
+    joining = _between(at[EventKind.COMBINING], video.updated_at)
     return _Run(video, seconds, joining, {asset.id: asset for asset in store.assets(video_id)})
 
 

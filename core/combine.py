@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FETCHED, _JOINED, _INSPECTED = 0.12, 0.72, 0.92  # shares of combining when each is done
+_COMPANIONS = {"subtitles_url": "srt", "captions_url": "vtt", "thumbnail_url": "thumbnail"}  # column -> kind
 _AT_ONCE = 4  # files fetched at a time: each is mostly waiting for storage
 
 
@@ -194,14 +195,18 @@ def _joined(join: _Join, brief: FilmBrief, path: Path) -> Mapping[str, object]:
 
 def _keep_companions(join: _Join, film: Asset, takes: list[Take], poster: Path) -> dict[str, str]:
     """Keep what belongs to the film; returns the columns with all their URLs."""
-    parts, video, cues = join.parts, join.video, film_words(takes)
-    urls = {"combined_video_url": assets.url_of(parts, film)}
-    for kind, column, write in (("srt", "subtitles_url", captions.srt), ("vtt", "captions_url", captions.vtt)):
-        path = join.folder / f"film.{kind}"
-        path.write_text(write(cues), encoding="utf-8")
-        urls[column] = assets.url_of(parts, assets.keep(parts, video, kind, digest(kind, film.key), path, {}))
-    thumbnail = assets.keep(parts, video, "thumbnail", digest("thumbnail", film.key), poster, {})
-    return {**urls, "thumbnail_url": assets.url_of(parts, thumbnail)}
+    cues, paths = film_words(takes), {"thumbnail": poster}
+    for kind, write in (("srt", captions.srt), ("vtt", captions.vtt)):
+        paths[kind] = join.folder / f"film.{kind}"
+        paths[kind].write_text(write(cues), encoding="utf-8")
+
+    def keep(kind: str) -> str:
+        kept = assets.keep(join.parts, join.video, kind, digest(kind, film.key), paths[kind], {})
+        return assets.url_of(join.parts, kept)
+
+    with ThreadPoolExecutor(len(_COMPANIONS)) as pool:
+        urls = pool.map(keep, _COMPANIONS.values())
+        return {"combined_video_url": assets.url_of(join.parts, film), **dict(zip(_COMPANIONS, urls, strict=True))}
 
 
 def _fetched(join: _Join, rows: Mapping[str, Asset], scenes: Sequence[Scene]) -> Iterator[Take]:

@@ -110,12 +110,13 @@ class FfmpegFilm:
         When every segment was looked at as it was made, nothing is decoded again: pictures and sound were copied, and
         the film's packets must be those that were decoded then. Else all is decoded once.
         """
-        header = probe.streams(film)
-        if header.video is None or header.audio is None:
-            return [unreadable("The film lacks its picture or its sound.")]
         try:
+            header, read = probe.packets(film)
+            if header.video is None or header.audio is None:
+                return [unreadable("The film lacks its picture or its sound.")]
             if brief.looks:
-                seen, over = _skimmed(brief, film, heard), tuple(text for look in brief.looks for text in look.overflow)
+                seen = _skimmed(brief, film, read, heard)
+                over = tuple(text for look in brief.looks for text in look.overflow)
             else:
                 seen, over = _decoded(brief, film, report), _overflow(brief.captions, brief.canvas)
         except EngineError as error:
@@ -197,9 +198,8 @@ def _decoded(brief: FilmBrief, film: Path, report: Report) -> probe.Decoded:
     )
 
 
-def _skimmed(brief: FilmBrief, film: Path, heard: Heard) -> probe.Decoded:
+def _skimmed(brief: FilmBrief, film: Path, read: probe.Packets, heard: Heard) -> probe.Decoded:
     """What decoding the whole film would show, out of what was seen and heard before and what it alone can tell."""
-    read = probe.packets(film)
     # a decoder that is told the same and gets the same sees the same; else it must show that it sees anything
     same = all(look.parameters == read.parameters != "" for look in brief.looks)
     said = [complaint for look in brief.looks for complaint in look.complaints]

@@ -101,7 +101,12 @@ class Decoded:
 
 def streams(path: Path) -> Streams:
     """Read the header. A file that is no media has no streams; nothing is raised for it."""
-    log = run(["-i", str(path)], timeout=60, check=False).log
+    return _header(run(["-i", str(path)], timeout=60, check=False).log)
+
+
+def _header(log: str) -> Streams:
+    """What a run said of its only input."""
+    log = re.split(r"^(?:Stream mapping|Output #)", log, maxsplit=1, flags=re.M)[0]
     video, audio = _VIDEO.search(log), _AUDIO.search(log)
     duration = _DURATION.search(log)
     seconds = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration is not None else 0.0
@@ -188,13 +193,14 @@ def pictures(path: Path, *, rate: int, picture_share: float, black_seconds: floa
     return Pictures(packets, count, black, frozen, _complaints(log))
 
 
-def packets(path: Path) -> Packets:
-    """The encoded frames of a file's H.264 pictures and of its sound. Raises EngineError when it cannot be read.
+def packets(path: Path) -> tuple[Streams, Packets]:
+    """The header and the encoded frames of a file's H.264 pictures and of its sound. Raises EngineError for no media.
 
     The decoder's parameters (units 7 and 8 of ITU-T H.264) are told apart: joining puts them before key frames.
     """
     bare = ["-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy", "-bsf:v", _BARE]
-    return _read_packets(run(["-i", str(path), *bare, "-f", "framecrc", "-"]).stdout.decode())
+    done = run(["-i", str(path), *bare, "-f", "framecrc", "-"])
+    return _header(done.log), _read_packets(done.stdout.decode())
 
 
 def _read_packets(text: str) -> Packets:
