@@ -23,7 +23,7 @@ _CHANGES = 5
 _LOOKED_SECONDS = 3.0  # a person looks at the film first; right after its last write a video rests for a second
 _SAID = "Number {} of our stories begins at the harbour, where the boats come home with the tide in the evening."
 _NEW = "Nobody is at the harbour now: the boats have left with tide {}, and the gulls have followed them to sea."
-_WANTED = Counter(voice=1, picture=1, clip=1, fade=2, film=1, srt=1, vtt=1, thumbnail=1)
+_WANTED = Counter(voice=1, picture=1, clip=1, fade=2, film=1, srt=1, vtt=1)
 
 
 @dataclass(frozen=True, slots=True)

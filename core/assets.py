@@ -84,7 +84,7 @@ def keep(parts: Parts, video: Video, kind: str, key: str, path: Path, facts: Map
         file_id=file_id,
         sha256=sha256,
         bytes=stored.bytes,
-        facts={**facts, "md5": file_md5(path)},
+        facts={**facts, "md5": stored.md5 or file_md5(path)},
     )
     kept = parts.store.create_asset(asset, video.owner_id)
     if kept.file_id == file_id:

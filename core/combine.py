@@ -18,7 +18,7 @@ from core import assets, captions, times
 from core.costs import Meter
 from core.deadlines import asked_at
 from core.dispatch import advance_while, fail, hand_out, render_jobs
-from core.documents import CROSSFADE_FRAMES, FPS, Asset, Scene, Video
+from core.documents import CROSSFADE_FRAMES, FPS, Asset, Canvas, Scene, Video
 from core.engine_ports import Engines, FilmBrief, Look, Report, Shot, Sound, SoundBrief, SoundTrack, Voice, Word
 from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedError
 from core.identity import asset_id, digest
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FETCHED, _JOINED, _INSPECTED = 0.12, 0.72, 0.92  # shares of combining when each is done
-_COMPANIONS = {"subtitles_url": "srt", "captions_url": "vtt", "thumbnail_url": "thumbnail"}  # column -> kind
 _AT_ONCE = 4  # files fetched at a time: each is mostly waiting for storage
 
 
@@ -139,16 +138,16 @@ def _make(join: _Join) -> dict[str, object]:
     rows = {asset.id: asset for asset in join.parts.store.assets(video.id)}
     takes = list(_fetched(join, rows, scenes))
     brief = _brief(join, rows, takes)
-    shown, thumbnail = takes[0].shot, join.folder / "thumbnail.jpg"
     with ThreadPoolExecutor(1) as pool:  # beside the film, which leaves a processor free
-        draw = partial(engines.film.thumbnail, shown.picture, brief.canvas, thumbnail)
-        drawing = pool.submit(join.make, "thumbnail", _JOINED, draw)
+        drawing = pool.submit(_thumbnail, join, takes[0].shot.picture, brief.canvas)
         film = _film(join, _film_key(engines, video, takes, brief), brief, begun)
-        drawing.result()
+        thumbnail = drawing.result()
     join.reporter.check()
     _check_made(join.parts.store.scenes(video.id))
     return {
-        **_keep_companions(join, film, takes, thumbnail),
+        **_subtitles(join, film, takes),
+        "thumbnail_url": assets.url_of(join.parts, thumbnail),
+        "combined_video_url": assets.url_of(join.parts, film),
         "final_file_id": film.file_id,
         "duration_seconds": round(brief.frames / FPS, 3),
         "substitutions": substitutions(scenes, video.substitutions),
@@ -183,30 +182,40 @@ def _film_key(engines: Engines, video: Video, takes: Sequence[Take], brief: Film
 def _joined(join: _Join, brief: FilmBrief, path: Path) -> Mapping[str, object]:
     """Join and look at the result; returns its facts. Raises QualityError, EngineError."""
     engine, reporter = join.engines.film, join.reporter
-    heard = engine.join(brief, path)
+    engine.join(brief, path)
     reporter.check()
     reporter.tell(_JOINED, "Checking the film: picture, sound, captions")
-    findings = engine.inspect(brief, path, heard, _within(reporter, _JOINED, _INSPECTED))
+    findings = engine.inspect(brief, path, _within(reporter, _JOINED, _INSPECTED))
     wrong = [f for f in findings if not f.ok]
     if wrong:
         raise QualityError(" ".join(f.sentence for f in wrong), code=f"quality_{wrong[0].check}")
-    return {"frames": brief.frames, "loudness": heard.loudness, "true_peak": heard.true_peak}
+    return {"frames": brief.frames, "loudness": brief.sound.heard.loudness, "true_peak": brief.sound.heard.true_peak}
 
 
-def _keep_companions(join: _Join, film: Asset, takes: list[Take], poster: Path) -> dict[str, str]:
-    """Keep what belongs to the film; returns the columns with all their URLs."""
-    cues, paths = film_words(takes), {"thumbnail": poster}
-    for kind, write in (("srt", captions.srt), ("vtt", captions.vtt)):
-        paths[kind] = join.folder / f"film.{kind}"
-        paths[kind].write_text(write(cues), encoding="utf-8")
+def _thumbnail(join: _Join, picture: Path, canvas: Canvas) -> Asset:
+    """The first picture made small, found or made: most changes leave it as it is. `picture`: named by its key."""
+    engine, path = join.engines.film, join.folder / "thumbnail.jpg"
+    key = digest("thumbnail", engine.id, engine.version, picture.name, asdict(canvas))
+    found = assets.find(join.parts, join.video.id, key)
+    if found is not None:
+        return found
+    join.make("thumbnail", _JOINED, partial(engine.thumbnail, picture, canvas, path))
+    join.reporter.check()
+    return assets.keep(join.parts, join.video, "thumbnail", key, path, {})
 
-    def keep(kind: str) -> str:
-        kept = assets.keep(join.parts, join.video, kind, digest(kind, film.key), paths[kind], {})
-        return assets.url_of(join.parts, kept)
 
-    with ThreadPoolExecutor(len(_COMPANIONS)) as pool:
-        urls = pool.map(keep, _COMPANIONS.values())
-        return {"combined_video_url": assets.url_of(join.parts, film), **dict(zip(_COMPANIONS, urls, strict=True))}
+def _subtitles(join: _Join, film: Asset, takes: list[Take]) -> dict[str, str]:
+    """Keep the subtitles of a film; returns the columns with their URLs."""
+    cues = film_words(takes)
+
+    def keep(kind: str, write: Callable[[list[list[Word]]], str]) -> str:
+        path = join.folder / f"film.{kind}"
+        path.write_text(write(cues), encoding="utf-8")
+        return assets.url_of(join.parts, assets.keep(join.parts, join.video, kind, digest(kind, film.key), path, {}))
+
+    with ThreadPoolExecutor(2) as pool:
+        srt, vtt = pool.submit(keep, "srt", captions.srt), pool.submit(keep, "vtt", captions.vtt)
+        return {"subtitles_url": srt.result(), "captions_url": vtt.result()}
 
 
 def _fetched(join: _Join, rows: Mapping[str, Asset], scenes: Sequence[Scene]) -> Iterator[Take]:
@@ -291,7 +300,7 @@ def _brief(join: _Join, rows: Mapping[str, Asset], takes: list[Take]) -> FilmBri
 
 
 def _sound(join: _Join, takes: Sequence[Take], report: Report) -> SoundTrack:
-    """Mix and encode the sound, in one thread beside the fades: an encoder of sound uses one processor."""
+    """Make the sound, in one thread beside the fades: its coder uses one processor."""
     frames = [t.voice.frames for t in takes]
     sounds = tuple(Sound(t.voice.path, start) for t, start in zip(takes, starts_of(frames), strict=True))
     music, music_file_id = None, join.video.parsed_options.music_file_id

@@ -12,7 +12,7 @@ from typing import Any
 import ffmpeg
 
 from core.documents import FPS, Canvas
-from core.engine_ports import FilmBrief, Finding, Heard, Look, Report, SoundBrief, SoundTrack
+from core.engine_ports import FilmBrief, Finding, Look, Report, SoundBrief, SoundTrack
 from core.engines.film_checks import (
     BLACK_SECONDS,
     FROZEN_SECONDS,
@@ -22,7 +22,7 @@ from core.engines.film_checks import (
     overflow,
     unreadable,
 )
-from core.engines.film_sound import at_its_level, encoded_anew, hash_of, hear, mix_sound
+from core.engines.film_sound import hash_of, mix_sound
 from core.errors import EngineError
 from core.media import mix, probe
 from core.media.args import TIMESCALE, concat_list
@@ -30,7 +30,6 @@ from core.media.caption_boxes import caption_boxes
 from core.media.footage import fit, still
 from core.media.run import run
 
-_CORRECTIONS = 2  # of the sound's level: it is off after them where loudness and peak cannot both be met
 _THUMBNAIL_SIDE = 720  # px, the short side
 _GLIMPSE = 0.1  # seconds: so short a stretch of a segment may be a part of a longer one in the film
 _TOUCHING = 2.5 / FPS  # seconds between two stretches that are one: the detectors need a frame to begin and to end
@@ -61,30 +60,20 @@ class FfmpegFilm:
         still(footage, frame, out)
 
     def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
-        """Encode the sound at about -16 LUFS to `out`. Raises EngineError."""
+        """Encode the sound at about -16 LUFS to `out`, and listen to it. Raises EngineError."""
         return mix_sound(brief, out, report)
 
-    def join(self, brief: FilmBrief, out: Path) -> Heard:
+    def join(self, brief: FilmBrief, out: Path) -> None:
         """Copy pictures and sound into the film at `out`, which appears whole or not at all.
 
-        Meanwhile the sound is listened to; when its level is off, which is rare, it is encoded anew and copied again.
         Raises EngineError for a damaged segment.
         """
         part = out.with_name(out.name + ".part")
-        track = brief.sound
         try:
-            with ThreadPoolExecutor(1) as pool:
-                for corrections_left in range(_CORRECTIONS, -1, -1):
-                    hearing = pool.submit(hear, track)
-                    _copy(brief, track.path, part)
-                    heard = hearing.result()
-                    if at_its_level(heard) or not corrections_left:
-                        break
-                    track = encoded_anew(track, heard)
+            _copy(brief, part)
             part.replace(out)
         finally:
             part.unlink(missing_ok=True)
-        return heard
 
     def check_music(self, path: Path) -> None:
         """Raise InvalidInputError, field music, unless the file holds at least a second of audible sound."""
@@ -104,7 +93,7 @@ class FfmpegFilm:
         run(small.output(str(part), f="image2", update=1, vcodec="mjpeg", **{"q:v": 3}, vframes=1).get_args())
         part.replace(out)
 
-    def inspect(self, brief: FilmBrief, film: Path, heard: Heard, report: Report) -> Sequence[Finding]:
+    def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
         """Check all a viewer would notice; one finding per check, good or bad.
 
         When every segment was looked at as it was made, nothing is decoded again: pictures and sound were copied, and
@@ -115,7 +104,7 @@ class FfmpegFilm:
             if header.video is None or header.audio is None:
                 return [unreadable("The film lacks its picture or its sound.")]
             if brief.looks:
-                seen = _skimmed(brief, film, read, heard)
+                seen = _skimmed(brief, film, read)
                 over = tuple(text for look in brief.looks for text in look.overflow)
             else:
                 seen, over = _decoded(brief, film, report), _overflow(brief.captions, brief.canvas)
@@ -152,14 +141,14 @@ def _overflow(captions: Sequence[str], canvas: Canvas) -> tuple[str, ...]:
     return overflow(caption_boxes(captions, canvas), canvas)
 
 
-def _copy(brief: FilmBrief, sound: Path, out: Path) -> None:
+def _copy(brief: FilmBrief, out: Path) -> None:
     """Put the segments one behind the other, and the sound beside them."""
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         listed = Path(folder) / "segments.ffconcat"
         listed.write_text(concat_list([str(path.resolve()) for path in brief.segments]), encoding="utf-8")
         output = ffmpeg.output(
             ffmpeg.input(str(listed), f="concat", safe=0).video,
-            ffmpeg.input(str(sound)).audio,
+            ffmpeg.input(str(brief.sound.path)).audio,
             str(out),
             f="mp4",
             c="copy",
@@ -198,8 +187,9 @@ def _decoded(brief: FilmBrief, film: Path, report: Report) -> probe.Decoded:
     )
 
 
-def _skimmed(brief: FilmBrief, film: Path, read: probe.Packets, heard: Heard) -> probe.Decoded:
+def _skimmed(brief: FilmBrief, film: Path, read: probe.Packets) -> probe.Decoded:
     """What decoding the whole film would show, out of what was seen and heard before and what it alone can tell."""
+    heard = brief.sound.heard
     # a decoder that is told the same and gets the same sees the same; else it must show that it sees anything
     same = all(look.parameters == read.parameters != "" for look in brief.looks)
     said = [complaint for look in brief.looks for complaint in look.complaints]
@@ -211,11 +201,11 @@ def _skimmed(brief: FilmBrief, film: Path, read: probe.Packets, heard: Heard) ->
         black=in_film(brief.looks, [look.black for look in brief.looks]),
         frozen=in_film(brief.looks, [look.frozen for look in brief.looks]),
         silent=tuple(probe.Stretch(start, end) for start, end in heard.silent),
-        complaints=(*said, *heard.complaints, *_changed(brief, read, heard), *(() if same else probe.key_frames(film))),
+        complaints=(*said, *heard.complaints, *_changed(brief, read), *(() if same else probe.key_frames(film))),
     )
 
 
-def _changed(brief: FilmBrief, read: probe.Packets, heard: Heard) -> list[str]:
+def _changed(brief: FilmBrief, read: probe.Packets) -> list[str]:
     """A complaint for each segment, and for the sound, that is not in the film as it was looked at or listened to."""
     starts = itertools.accumulate((look.frames for look in brief.looks), initial=0)
     wrong = [
@@ -223,7 +213,7 @@ def _changed(brief: FilmBrief, read: probe.Packets, heard: Heard) -> list[str]:
         for number, (start, look) in enumerate(zip(starts, brief.looks, strict=False), 1)
         if hash_of(read.pictures[start : start + look.frames]) != look.packets
     ]
-    if hash_of(read.sounds) != heard.packets:
+    if hash_of(read.sounds) != brief.sound.heard.packets:
         wrong.append("the sound is invalid: it is not what was made")
     return wrong
 

@@ -205,7 +205,7 @@ def test_an_edit_makes_that_scene_and_the_film_anew_and_nothing_else(film: Film,
     assert (done.status, done.error_code) == (VideoStatus.COMPLETED, "")
     assert done.final_file_id != old.final_file_id
     fresh = Counter(a.kind for a in store.assets(film.id) if film.before.get(a.id) != a)
-    assert fresh == Counter(voice=1, picture=1, clip=1, fade=2, film=1, srt=1, vtt=1, thumbnail=1)
+    assert fresh == Counter(voice=1, picture=1, clip=1, fade=2, film=1, srt=1, vtt=1)
     scenes = film.owner.call("GET", f"/videos/{film.id}").body["scenes"]
     assert [s["narration"] for s in scenes] == [film.scenes[0]["narration"], NEW, film.scenes[2]["narration"]]
     assert [new == before for new, before in zip(scenes, film.scenes, strict=True)] == [True, False, True]
