@@ -158,6 +158,17 @@ def test_a_film_is_as_loud_as_promised_after_encoding(made: Made) -> None:
     assert (made.brief.sound.heard.loudness, made.brief.sound.heard.true_peak) == (heard.integrated, heard.true_peak)
 
 
+@pytest.mark.parametrize("text", ["Hello there.", "Nobody believed it, at first."])
+def test_a_film_of_a_few_words_is_as_loud_as_any_other(text: str, tmp_path: Path) -> None:
+    voice = EspeakVoice().speak(VoiceBrief(text, "en", "", 1.0, 0.6, 0.9), tmp_path / "voice.wav")
+    sound = ENGINE.mix(SoundBrief((Sound(voice.path, 0),), voice.frames, None), tmp_path / "sound.mp4", lambda _: None)
+
+    heard = loudness(sound.path)
+    assert heard.integrated == pytest.approx(-16, abs=0.5)
+    assert heard.true_peak <= -1.5
+    assert (sound.heard.loudness, sound.heard.true_peak) == (heard.integrated, heard.true_peak)
+
+
 def test_every_narration_lies_on_its_sample(made: Made) -> None:
     film = sound_of(made.film)[:, 0]
     for sound in made.sound.sounds:
