@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -141,12 +141,19 @@ LONG = "The river begins as a small spring high up in the mountains, and it grow
 @pytest.fixture
 def long_job(store: AppwriteStore) -> Iterator[Job]:
     """A job that keeps a renderer busy for many seconds; its video is cancelled in the end."""
+    with film_job(store, 1080) as job:
+        yield job
+
+
+@contextmanager
+def film_job(store: AppwriteStore, resolution: int) -> Iterator[Job]:
+    """Two long scenes to be made, of a video that is cancelled in the end."""
     video = store.create_video(
         Video(
             id=secrets.token_hex(10),
             owner_id="ada",
             script=LONG,
-            options=Options(resolution=1080, seed=1).to_json(),
+            options=Options(resolution=resolution, seed=1).to_json(),
             status=VideoStatus.RENDERING,
             scene_count=2,
             attempt=1,

@@ -25,7 +25,7 @@ from tests.emulator.conftest import Running
 from tests.plane import Plane
 from tests.waiting import wait_for
 
-from .conftest import cancel_video, short_job
+from .conftest import cancel_video, film_job, short_job
 
 
 @pytest.fixture(scope="module")
@@ -93,17 +93,19 @@ def test_a_call_that_takes_too_long_has_failed_and_its_scene_has_not(
 
 
 def test_a_preempted_call_goes_on_and_nothing_is_marked_as_failed(
-    plane: Plane, dispatcher: ModalDispatcher, store: AppwriteStore, long_job: Job
+    plane: Plane, dispatcher: ModalDispatcher, store: AppwriteStore
 ) -> None:
-    call_id = begun(plane, dispatcher, store, long_job)
+    with film_job(store, 360) as job:
+        call_id = begun(plane, dispatcher, store, job)
 
-    plane.preempt(call_id)
+        plane.preempt(call_id)
 
-    plane.wait(lambda: len(plane.deliveries(call_id)) == 2, "a second delivery")
-    assert len({d.input_id for d in plane.deliveries(call_id)}) == 1
-    assert not store.get_video(long_job.video_id).is_terminal
-    assert {s.status for s in store.scenes(long_job.video_id)} <= {SceneStatus.RENDERING, SceneStatus.PLANNED}
-    assert ends(dispatcher, call_id) is CallState.DONE
+        plane.wait(lambda: len(plane.deliveries(call_id)) == 2, "a second delivery")
+        assert len({d.input_id for d in plane.deliveries(call_id)}) == 1
+        assert not store.get_video(job.video_id).is_terminal
+        assert SceneStatus.FAILED not in {scene.status for scene in store.scenes(job.video_id)}
+        assert ends(dispatcher, call_id) is CallState.DONE
+        assert {scene.status for scene in store.scenes(job.video_id)} == {SceneStatus.RENDERED}
 
 
 def test_a_call_whose_result_was_forgotten_is_lost(plane: Plane, dispatcher: ModalDispatcher) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Iterator[Running]:
-    sources = [f"--source={name}={tree}" for name in ("echo", "listener", "loose", "slow")]
+    sources = [f"--source={name}={tree}" for name in ("echo", "listener", "loose", "sleeper", "slow")]
     with running(tmp_path_factory.mktemp("appwrite"), *sources) as started:
         yield started
 
@@ -97,6 +98,29 @@ def echo(functions: Functions) -> str:
     functions.create_variable("echo", "v1", "MY_VAR", "mine", False)
     functions.create_variable("echo", "v2", "APPWRITE_FUNCTION_ID", "another", True)
     return "echo"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What somebody was told who waited, and when."""
+
+    status: int | None
+    kind: str | None
+    seconds: float
+
+
+@pytest.fixture(scope="module", autouse=True)
+def long_wait(functions: Functions) -> Iterator[Future[Refused]]:
+    """Somebody who calls a function that takes too long, and waits while all the tests here run."""
+    make(functions, "sleeper", timeout=60)
+
+    def wait() -> Refused:
+        begun = time.monotonic()
+        status, kind = failure(functions.create_execution, "sleeper", path="/sleep?s=50")
+        return Refused(status, kind, time.monotonic() - begun)
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(wait)
 
 
 def ended(functions: Functions, function: str, execution: str) -> Execution:
@@ -274,18 +298,6 @@ def test_an_execution_over_its_functions_time_fails_and_keeps_its_logs(functions
     assert (late.logs, late.errors) == ("path /sleep\n", "an error line\nExecution timed out.\n")
 
 
-@pytest.mark.slow
-def test_nobody_waits_longer_than_thirty_seconds(functions: Functions, echo: str) -> None:
-    functions.update(
-        echo, "Echo", execute=["users"], entrypoint="functions/echo/main.py", scopes=["databases.read"], timeout=60
-    )
-    began = time.monotonic()
-    assert failure(functions.create_execution, echo, path="/sleep?s=50") == (408, "function_synchronous_timeout")
-    assert 29 < time.monotonic() - began < 33
-    failed = functions.list_executions(echo, ['{"method":"orderDesc","attribute":""}']).executions[0]
-    assert (failed.status.value, failed.responsestatuscode) == ("failed", 500)
-
-
 def test_a_crash_fails_its_execution_alone(functions: Functions, echo: str) -> None:
     crash = functions.create_execution(echo, path="/crash")
     assert (crash.status.value, crash.responsestatuscode) == ("failed", 500)
@@ -423,3 +435,11 @@ def test_after_a_kill_what_waited_is_run_and_what_ran_is_failed(tmp_path: Path) 
         failed = ended(functions, "g", ran.id)
         assert (failed.status.value, failed.errors) == ("failed", "The server ended while this ran.\n")
     until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_nobody_waits_longer_than_thirty_seconds(functions: Functions, long_wait: Future[Refused]) -> None:
+    refused = long_wait.result()
+    assert (refused.status, refused.kind) == (408, "function_synchronous_timeout")
+    assert 29 < refused.seconds < 33
+    (failed,) = functions.list_executions("sleeper").executions
+    assert (failed.status.value, failed.responsestatuscode) == ("failed", 500)
