@@ -15,7 +15,7 @@ _YOUNG_SECONDS = 60.0  # a folder may stand so long before its maker has locked 
 
 
 class Scratch:
-    """A folder that is locked for as long as the process that made it lives, and has a room for each render process."""
+    """A folder that is locked for as long as the process that made it lives, with a room for each render process."""
 
     def __init__(self, parent: str) -> None:
         """parent: where to make it; empty: in the system's folder. Folders there whose makers are dead are removed."""
@@ -29,6 +29,13 @@ class Scratch:
     def room(self) -> Path:
         """A new folder for one process. Raises OSError where there is no space for it."""
         return _made("room-", self._path)
+
+    @property
+    def shared(self) -> Path:
+        """A folder for all of them."""
+        path = self._path / "shared"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
 
     def close(self) -> None:
         """Remove all of it."""

@@ -152,21 +152,26 @@ def build_choices(settings: Settings, files: Files | None = None) -> Choices:
     )
 
 
-def build_engines(settings: Settings) -> Engines:
+def build_engines(settings: Settings, shared: Path | None = None) -> Engines:
     """The makers of a renderer, built once per process; imports what is heavy, of models only those that are used.
+
+    Args:
+        settings: of this process.
+        shared: a folder for what the processes of one renderer need not do twice, emptied when it ends.
 
     Raises:
         InvalidInputError: a setting names something that does not exist, or a model whose licence is not accepted.
         MissingToolError: the weights of a model are not there.
     """
     from core.engines.cards import CardPictures
+    from core.engines.cards_shelf import Shelf
     from core.engines.clip_motion import MotionClips
     from core.engines.film_ffmpeg import FfmpegFilm
     from core.engines.own_files import OwnClip, OwnPicture, OwnVoice
     from core.engines.silence import Silence
     from core.engines.title_card import TitleCard
 
-    cards = CardPictures()
+    cards = CardPictures(Shelf(shared / "cards") if shared else None)
     makers: dict[str, PictureEngine] = {"cards": cards}
     if "sdxl" in settings.picture_names:
         makers["sdxl"] = _sdxl(settings)

@@ -70,10 +70,11 @@ class Call:
         }
 
 
-def _serve_jobs(settings: Settings, room: str, pipe: Connection, lifeline: Connection) -> None:
+def _serve_jobs(settings: Settings, room: str, shared: str, pipe: Connection, lifeline: Connection) -> None:
     """A render process: builds the engines once, then does one job after another. Dies with its parent.
 
     room: the folder in which it leaves nothing but what may be removed when it dies.
+    shared: the folder in which all render processes keep what none need do again.
     """
     os.setsid()  # ffmpeg and espeak belong to this group and end with it
     share_one_arena()
@@ -92,7 +93,7 @@ def _serve_jobs(settings: Settings, room: str, pipe: Connection, lifeline: Conne
     if not settings.work_dir:  # one that was chosen may be closed to the user of sandboxed programs
         tempfile.tempdir = room
     settings = replace(settings, work_dir=room)
-    parts, engines = build_parts(settings), build_engines(settings)
+    parts, engines = build_parts(settings), build_engines(settings, Path(shared))
     pipe.send(None)  # ready
     while True:
         job: Job = pipe.recv()
@@ -133,7 +134,7 @@ class Pool:
         if self.stopped:
             return
         try:
-            room = self._scratch.room()
+            room, shared = self._scratch.room(), self._scratch.shared
         except OSError as error:
             log.error("no render process: %s", of_system(error).sentence, extra={"action": "no_process"})
             asyncio.get_running_loop().call_later(_RESPAWN_SECONDS, self._spawn)
@@ -141,7 +142,8 @@ class Pool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         life_ours, life_theirs = context.Pipe()
-        process = context.Process(target=_serve_jobs, args=(self.settings, str(room), theirs, life_theirs), daemon=True)
+        given = (self.settings, str(room), str(shared), theirs, life_theirs)
+        process = context.Process(target=_serve_jobs, args=given, daemon=True)
         process.start()
         theirs.close()
         life_theirs.close()

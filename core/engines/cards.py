@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from core.engine_ports import PictureBrief, Report
 from core.engines import cards_paint as paint
 from core.engines.cards_layouts import ARTS, Composition, Item, compose, layout_name
 from core.engines.cards_palettes import PALETTES, STYLES, Palette, palette_name
+from core.engines.cards_shelf import Shelf
 from core.engines.cards_text import clean
 from core.engines.fonts import missing_sentence
 from core.engines.illustrations import choose, telling
 from core.errors import of_system
+from core.identity import digest
 from core.media.layers import Layer, Role, merge
 
 __all__ = ["ARTS", "STYLES", "CardPictures"]
@@ -34,7 +37,9 @@ class CardPictures:
     version = "1"
     suffix = ".jpg"
 
-    def __init__(self) -> None:
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        """shelf: where other processes find what this one painted, and the other way round."""
+        self._shelf = shelf
         self._kept: OrderedDict[PictureBrief, list[Layer]] = OrderedDict()
         self._drawing = threading.Lock()  # fades are made side by side and share cards: each is drawn once
 
@@ -64,11 +69,21 @@ class CardPictures:
             if brief in self._kept:
                 self._kept.move_to_end(brief)
                 return self._kept[brief]
-            layers = _paint(brief, compose(brief, layout_name(brief)), _palette_name(brief), illustrations(brief))
+            layers = self._shelved(brief)
             self._kept[brief] = layers
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
             return layers
+
+    def _shelved(self, brief: PictureBrief) -> list[Layer]:
+        """The layers from the shelf, else painted, and put there."""
+        key = digest("card", self.version, asdict(brief))
+        layers = self._shelf.take(key) if self._shelf else None
+        if layers is None:
+            layers = _paint(brief, compose(brief, layout_name(brief)), _palette_name(brief), illustrations(brief))
+            if self._shelf:
+                self._shelf.put(key, layers)
+        return layers
 
 
 def _warnings(brief: PictureBrief) -> list[str]:
