@@ -66,7 +66,7 @@ def measure(*, quick: bool) -> Topic:
         "edit",
         f"Films of {count} scenes, {first.video.duration_seconds:.0f} s, {side} px wide, made by the local stack; "
         f"then the narration of scene {count // 2 + 1} is changed, from the request until the film is completed again; "
-        f"the median of {len(changes)} changes; against the mean of {len(wholes)}, the second one made after them.",
+        f"the median of {len(changes)}; against the mean of the films made before and after ({len(wholes)}).",
         (
             Figure("making it all", against, "s", beside=_told(wholes)),
             Figure("after a change", seconds, "s", beside=_told(changes)),
