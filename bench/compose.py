@@ -21,7 +21,7 @@ from bench.machine import Cost, costed
 from bench.sample import Take, film_of, scene_inputs, sound_of, take_of, write_music
 from core.dispatch import spread
 from core.documents import CROSSFADE_FRAMES, FPS, Canvas
-from core.engine_ports import Engines, SoundTrack
+from core.engine_ports import Engines, Heard, SoundTrack
 from core.engines import clip_motion
 from core.engines.cards import CardPictures
 from core.media.args import clip_output_args, raw_input_args
@@ -114,16 +114,16 @@ def _fades_and_sound(work: Work) -> tuple[SoundTrack, Cost]:
     return costed(make)
 
 
-def _join(work: Work, sound: SoundTrack) -> Cost:
+def _join(work: Work, sound: SoundTrack) -> tuple[Heard, Cost]:
     """Join the film."""
     brief = film_of(work.takes, work.segments(), sound)
-    return costed(lambda: _engines().film.join(brief, work.film))[1]
+    return costed(lambda: _engines().film.join(brief, work.film))
 
 
-def _inspect(work: Work, sound: SoundTrack) -> Cost:
+def _inspect(work: Work, sound: SoundTrack, heard: Heard) -> Cost:
     """Let the quality gate look at the film. Raises ValueError when it finds fault: then nothing was measured."""
     brief = film_of(work.takes, work.segments(), sound)
-    findings, cost = costed(lambda: _engines().film.inspect(brief, work.film, _silent))
+    findings, cost = costed(lambda: _engines().film.inspect(brief, work.film, heard, _silent))
     wrong = [finding.sentence for finding in findings if not finding.ok]
     if wrong:
         raise ValueError(" ".join(wrong))
@@ -163,11 +163,12 @@ class Renderers:
         filmed = self._spread(partial(_clips, work), len(work.takes))
         first = self._pools[0]
         sound, beside = first.submit(_fades_and_sound, work).result()
+        heard, joined = first.submit(_join, work, sound).result()
         stages = {
             "clips": Cost(max(c.wall for c in filmed), sum(c.cpu for c in filmed)),
             "fades and sound": beside,
-            "join": first.submit(_join, work, sound).result(),
-            "inspect": first.submit(_inspect, work, sound).result(),
+            "join": joined,
+            "inspect": first.submit(_inspect, work, sound, heard).result(),
         }
         whole = Cost(sum(c.wall for c in stages.values()), sum(c.cpu for c in stages.values()))
         return {"all": whole, **stages}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +65,19 @@ def _whole(parts: Parts, asset: Asset | None) -> Asset | None:
 
 
 def keep(parts: Parts, video: Video, kind: str, key: str, path: Path, facts: Mapping[str, Any]) -> Asset:
-    """Upload a finished file, then record it: a row never points at half a file.
+    """Upload a finished file, then record it: a row never points at half a file."""
+    return record(parts, video, send(parts, video, kind, key, path), facts)
 
-    Whoever recorded a whole file of this key first is right. A row whose file was lost or broken gets the new one:
-    encodes are not alike to the bit, so it has another name.
-    """
+
+def send(parts: Parts, video: Video, kind: str, key: str, path: Path) -> Asset:
+    """Upload a file; returns what is to be recorded of it."""
     sha256 = file_sha256(path)
     bucket_id = BUCKET_OF[kind]
     # the kind is in the id so that two buckets of one name never meet
     file_id = digest(video.id, kind, sha256)[:36]
     # called after its video: whoever dies before the row leaves a file that the video's deletion finds
     stored = parts.files.upload(bucket_id, file_id, path, video.owner_id, video.id)
-    asset = Asset(
+    return Asset(
         id=asset_id(video.id, key),
         video_id=video.id,
         kind=kind,
@@ -84,17 +86,26 @@ def keep(parts: Parts, video: Video, kind: str, key: str, path: Path, facts: Map
         file_id=file_id,
         sha256=sha256,
         bytes=stored.bytes,
-        facts={**facts, "md5": stored.md5 or file_md5(path)},
+        facts={"md5": stored.md5 or file_md5(path)},
     )
+
+
+def record(parts: Parts, video: Video, sent: Asset, facts: Mapping[str, Any]) -> Asset:
+    """Record a file that was sent, with its facts.
+
+    Whoever recorded a whole file of this key first is right. A row whose file was lost or broken gets the new one:
+    encodes are not alike to the bit, so it has another name.
+    """
+    asset = replace(sent, facts={**facts, **sent.facts})
     kept = parts.store.create_asset(asset, video.owner_id)
-    if kept.file_id == file_id:
+    if kept.file_id == asset.file_id:
         return kept
     if _whole(parts, kept) is None:
         with contextlib.suppress(ConflictError):  # somebody else replaced it first
             replaced = parts.store.replace_asset(kept, asset)
-            _discard(parts, kept)
+            discard(parts, kept)
             return replaced
-    _discard(parts, asset)
+    discard(parts, asset)
     return _as_recorded(parts, asset)
 
 
@@ -106,7 +117,7 @@ def _as_recorded(parts: Parts, asset: Asset) -> Asset:
     return there
 
 
-def _discard(parts: Parts, asset: Asset) -> None:
+def discard(parts: Parts, asset: Asset) -> None:
     """Delete a file that no row points at; a file left over costs room, nothing else."""
     with contextlib.suppress(ScenewrightError):
         if all(a.file_id != asset.file_id for a in parts.store.assets(asset.video_id)):

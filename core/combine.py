@@ -19,7 +19,7 @@ from core.costs import Meter
 from core.deadlines import asked_at
 from core.dispatch import advance_while, fail, hand_out, render_jobs
 from core.documents import CROSSFADE_FRAMES, FPS, Asset, Canvas, Scene, Video
-from core.engine_ports import Engines, FilmBrief, Look, Report, Shot, Sound, SoundBrief, SoundTrack, Voice, Word
+from core.engine_ports import Engines, FilmBrief, Heard, Look, Report, Shot, Sound, SoundBrief, SoundTrack, Voice, Word
 from core.errors import NotFoundError, QualityError, ScenewrightError, StoppedError
 from core.identity import asset_id, digest
 from core.journal import EventKind, note
@@ -37,7 +37,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_FETCHED, _JOINED, _INSPECTED = 0.12, 0.72, 0.92  # shares of combining when each is done
+_SHARES = {"files": 0.12, "fades": 0.3, "sound": 0.3}  # of combining, that go on side by side
+_BROUGHT = sum(_SHARES.values())  # share of combining when those are done
+_INSPECTED = 0.92  # and when the film has been looked at
 _AT_ONCE = 4  # files fetched at a time: each is mostly waiting for storage
 
 
@@ -135,17 +137,17 @@ def _make(join: _Join) -> dict[str, object]:
     count = len(scenes)
     _check_made(scenes)
     join.reporter.tell(0.0, f"Joining {count} scenes" if count > 1 else "Finishing the film")
-    rows = {asset.id: asset for asset in join.parts.store.assets(video.id)}
-    takes = list(_fetched(join, rows, scenes))
-    brief = _brief(join, rows, takes)
-    with ThreadPoolExecutor(1) as pool:  # beside the film, which leaves a processor free
+    takes, brief = _brought(join, scenes)
+    key = _film_key(engines, video, takes, brief)
+    with ThreadPoolExecutor(2) as pool:  # beside the film, which leaves a processor free
         drawing = pool.submit(_thumbnail, join, takes[0].shot.picture, brief.canvas)
-        film = _film(join, _film_key(engines, video, takes, brief), brief, begun)
-        thumbnail = drawing.result()
+        writing = pool.submit(_subtitles, join, key, takes)
+        film = _film(join, key, brief, begun)
+        thumbnail, subtitles = drawing.result(), writing.result()
     join.reporter.check()
     _check_made(join.parts.store.scenes(video.id))
     return {
-        **_subtitles(join, film, takes),
+        **subtitles,
         "thumbnail_url": assets.url_of(join.parts, thumbnail),
         "combined_video_url": assets.url_of(join.parts, film),
         "final_file_id": film.file_id,
@@ -161,11 +163,21 @@ def _film(join: _Join, key: str, brief: FilmBrief, begun: float) -> Asset:
     film, path = assets.find(parts, video.id, key), join.folder / "film.mp4"
     if film is not None:
         return film
-    facts = join.make("film", _JOINED, lambda: _joined(join, brief, path))
-    join.reporter.tell(_INSPECTED, "Keeping the film")
+    heard = join.make("film", _BROUGHT, lambda: engine.join(brief, path))
     join.reporter.check()
-    facts = {**facts, **times.took(engine.id, begun)}
-    film = assets.keep(parts, video, "film", key, path, facts)
+    join.reporter.tell(_BROUGHT, "Checking the film: picture, sound, captions")
+    with ThreadPoolExecutor(1) as pool:  # it is sent while it is looked at: hardly one is found bad
+        sending = pool.submit(assets.send, parts, video, "film", key, path)
+        try:
+            join.make("check of the film", _BROUGHT, lambda: _inspected(join, brief, path, heard))
+        except QualityError:
+            assets.discard(parts, sending.result())
+            raise
+        join.reporter.tell(_INSPECTED, "Keeping the film")
+        sent = sending.result()
+    join.reporter.check()
+    facts = {"frames": brief.frames, "loudness": heard.loudness, "true_peak": heard.true_peak}
+    film = assets.record(parts, video, sent, {**facts, **times.took(engine.id, begun)})
     seconds = time.monotonic() - begun
     note(parts, video, EventKind.ASSET_MADE, f"The film was made by {engine.id}.", seconds=seconds)
     return film
@@ -179,17 +191,12 @@ def _film_key(engines: Engines, video: Video, takes: Sequence[Take], brief: Film
     )  # fmt: skip
 
 
-def _joined(join: _Join, brief: FilmBrief, path: Path) -> Mapping[str, object]:
-    """Join and look at the result; returns its facts. Raises QualityError, EngineError."""
-    engine, reporter = join.engines.film, join.reporter
-    engine.join(brief, path)
-    reporter.check()
-    reporter.tell(_JOINED, "Checking the film: picture, sound, captions")
-    findings = engine.inspect(brief, path, _within(reporter, _JOINED, _INSPECTED))
-    wrong = [f for f in findings if not f.ok]
+def _inspected(join: _Join, brief: FilmBrief, path: Path, heard: Heard) -> None:
+    """Look at the film. Raises QualityError, EngineError."""
+    report = _within(join.reporter, _BROUGHT, _INSPECTED)
+    wrong = [finding for finding in join.engines.film.inspect(brief, path, heard, report) if not finding.ok]
     if wrong:
-        raise QualityError(" ".join(f.sentence for f in wrong), code=f"quality_{wrong[0].check}")
-    return {"frames": brief.frames, "loudness": brief.sound.heard.loudness, "true_peak": brief.sound.heard.true_peak}
+        raise QualityError(" ".join(finding.sentence for finding in wrong), code=f"quality_{wrong[0].check}")
 
 
 def _thumbnail(join: _Join, picture: Path, canvas: Canvas) -> Asset:
@@ -199,36 +206,22 @@ def _thumbnail(join: _Join, picture: Path, canvas: Canvas) -> Asset:
     found = assets.find(join.parts, join.video.id, key)
     if found is not None:
         return found
-    join.make("thumbnail", _JOINED, partial(engine.thumbnail, picture, canvas, path))
+    join.make("thumbnail", _BROUGHT, partial(engine.thumbnail, picture, canvas, path))
     join.reporter.check()
     return assets.keep(join.parts, join.video, "thumbnail", key, path, {})
 
 
-def _subtitles(join: _Join, film: Asset, takes: list[Take]) -> dict[str, str]:
+def _subtitles(join: _Join, film_key: str, takes: list[Take]) -> dict[str, str]:
     """Keep the subtitles of a film; returns the columns with their URLs."""
     cues = film_words(takes)
+    join.reporter.check()
 
     def keep(kind: str, write: Callable[[list[list[Word]]], str]) -> str:
         path = join.folder / f"film.{kind}"
         path.write_text(write(cues), encoding="utf-8")
-        return assets.url_of(join.parts, assets.keep(join.parts, join.video, kind, digest(kind, film.key), path, {}))
+        return assets.url_of(join.parts, assets.keep(join.parts, join.video, kind, digest(kind, film_key), path, {}))
 
-    with ThreadPoolExecutor(2) as pool:
-        srt, vtt = pool.submit(keep, "srt", captions.srt), pool.submit(keep, "vtt", captions.vtt)
-        return {"subtitles_url": srt.result(), "captions_url": vtt.result()}
-
-
-def _fetched(join: _Join, rows: Mapping[str, Asset], scenes: Sequence[Scene]) -> Iterator[Take]:
-    """The scenes with their files, in order; `rows`: all assets of the video, by their ids."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        try:
-            fetched = pool.map(lambda scene: _fetch(join, rows, scene), scenes)
-            for number, take in enumerate(fetched, 1):
-                join.reporter.check()
-                join.reporter.tell(_FETCHED * number / len(scenes))
-                yield take
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return {"subtitles_url": keep("srt", captions.srt), "captions_url": keep("vtt", captions.vtt)}
 
 
 def _check_made(scenes: Sequence[Scene]) -> None:
@@ -238,13 +231,53 @@ def _check_made(scenes: Sequence[Scene]) -> None:
             raise NotFoundError(f"Scene {scene.scene_number} is {scene.status}.", code="scene_open", retryable=True)
 
 
-def _fetch(join: _Join, rows: Mapping[str, Asset], scene: Scene) -> Take:
+def _brought(join: _Join, scenes: Sequence[Scene]) -> tuple[list[Take], FilmBrief]:
+    """Bring the files of the scenes, the fades and the sound, and put everything in order."""
+    done = dict.fromkeys(_SHARES, 0.0)
+
+    def tell(what: str, share: float) -> None:
+        done[what] = share
+        join.reporter.check()
+        join.reporter.tell(sum(_SHARES[part] * share for part, share in done.items()))
+
+    rows = {asset.id: asset for asset in join.parts.store.assets(join.video.id)}
+    with ThreadPoolExecutor(1) as pool:  # for the sound, from its beginning to its end: its coder uses one processor
+        voices = list(_at_once(partial(_voice, join, rows), scenes))
+        mixing = pool.submit(_sound, join, voices, partial(tell, "sound"))
+        takes: list[Take] = []
+        for take in _at_once(partial(_take, join, rows), scenes, voices):
+            takes.append(take)
+            tell("files", len(takes) / len(scenes))
+        segments, made = [takes[0].clip_path], [takes[0].clip]
+        for index, (path, fade) in enumerate(_fades(join, rows, takes), start=1):
+            segments += [path, takes[index].clip_path]
+            made += [fade, takes[index].clip]
+            tell("fades", index / (len(takes) - 1))
+        sound = mixing.result()
+    return takes, _brief(join, takes, segments, _looks(made), sound)
+
+
+def _at_once(fetch: Callable[..., T], *each: Sequence[Any]) -> Iterator[T]:
+    """What `fetch` brings for each, in order; a few at a time, and none any more when one cannot be had."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            yield from pool.map(fetch, *each)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _voice(join: _Join, rows: Mapping[str, Asset], scene: Scene) -> Voice:
+    """The narration of a scene; `rows`: all assets of the video, by their ids."""
+    voice = assets.recorded(rows, scene, "voice")
+    return voice_of(voice, assets.fetch(join.parts, voice, join.folder / f"{voice.key}.wav"))
+
+
+def _take(join: _Join, rows: Mapping[str, Asset], scene: Scene, narration: Voice) -> Take:
+    """A scene with the rest of its files."""
     parts, folder, inputs = join.parts, join.folder, inputs_of(join.video, scene)
     clip, voice, picture = (assets.recorded(rows, scene, kind) for kind in ("clip", "voice", "picture"))
-    wav = assets.fetch(parts, voice, folder / f"{voice.key}.wav")
     image = assets.fetch(parts, picture, folder / file_name(picture))
     fitted = assets.recorded(rows, scene, "fitted") if "fitted" in json.loads(scene.assets) else None
-    narration = voice_of(voice, wav)
     footage = assets.fetch(parts, fitted, folder / file_name(fitted)) if fitted else None
     return Take(
         inputs=inputs,
@@ -256,23 +289,10 @@ def _fetch(join: _Join, rows: Mapping[str, Asset], scene: Scene) -> Take:
     )
 
 
-def _brief(join: _Join, rows: Mapping[str, Asset], takes: list[Take]) -> FilmBrief:
-    """Bring the fades and the sound, and put everything in order."""
-    shares = {"fades": 0.0, "sound": 0.0}
-
-    def tell(what: str, share: float) -> None:
-        shares[what] = share
-        join.reporter.check()
-        join.reporter.tell(_FETCHED + (_JOINED - _FETCHED) * sum(shares.values()) / len(shares))
-
-    with ThreadPoolExecutor(1) as pool:
-        mixing = pool.submit(_sound, join, takes, partial(tell, "sound"))
-        segments, made = [takes[0].clip_path], [takes[0].clip]
-        for index, (path, fade) in enumerate(_fades(join, rows, takes), start=1):
-            segments += [path, takes[index].clip_path]
-            made += [fade, takes[index].clip]
-            tell("fades", index / (len(takes) - 1))
-        sound = mixing.result()
+def _brief(
+    join: _Join, takes: list[Take], segments: Sequence[Path], looks: tuple[Look, ...], sound: SoundTrack
+) -> FilmBrief:
+    """All that the film is joined from, in order."""
     starts = starts_of([t.voice.frames for t in takes])
     video, options = join.video, join.video.parsed_options
     burnt = [
@@ -282,7 +302,7 @@ def _brief(join: _Join, rows: Mapping[str, Asset], takes: list[Take]) -> FilmBri
     return FilmBrief(
         canvas=options.canvas,
         segments=tuple(segments),
-        looks=_looks(made),
+        looks=looks,
         sound=sound,
         frames=film_frames([t.voice.frames for t in takes]),
         title=options.title or video.topic or takes[0].inputs.scene.title,
@@ -299,17 +319,17 @@ def _brief(join: _Join, rows: Mapping[str, Asset], takes: list[Take]) -> FilmBri
     )
 
 
-def _sound(join: _Join, takes: Sequence[Take], report: Report) -> SoundTrack:
-    """Make the sound, in one thread beside the fades: its coder uses one processor."""
-    frames = [t.voice.frames for t in takes]
-    sounds = tuple(Sound(t.voice.path, start) for t, start in zip(takes, starts_of(frames), strict=True))
+def _sound(join: _Join, voices: Sequence[Voice], report: Report) -> SoundTrack:
+    """Mix and encode the sound."""
+    frames = [voice.frames for voice in voices]
+    sounds = tuple(Sound(voice.path, start) for voice, start in zip(voices, starts_of(frames), strict=True))
     music, music_file_id = None, join.video.parsed_options.music_file_id
     if music_file_id:
         music = join.folder / "music"
         join.parts.files.download(UPLOADS, music_file_id, music)
     brief = SoundBrief(sounds, film_frames(frames), music)
     path = join.folder / "sound.mp4"
-    return join.make("sound", _FETCHED, lambda: join.engines.film.mix(brief, path, report))
+    return join.make("sound", _SHARES["files"], lambda: join.engines.film.mix(brief, path, report))
 
 
 def _fades(join: _Join, rows: Mapping[str, Asset], takes: Sequence[Take]) -> Iterator[tuple[Path, Asset]]:
@@ -325,7 +345,7 @@ def _fades(join: _Join, rows: Mapping[str, Asset], takes: Sequence[Take]) -> Ite
         if asset := rows.get(asset_id(video.id, key)):
             with contextlib.suppress(NotFoundError):  # its file is gone: it is made again
                 return assets.fetch(parts, asset, path), asset
-        facts = join.make("fade", _FETCHED, lambda: clip.fade(before.shot, after.shot, CROSSFADE_FRAMES, path))
+        facts = join.make("fade", _SHARES["files"], lambda: clip.fade(before.shot, after.shot, CROSSFADE_FRAMES, path))
         look = join.engines.film.look(path, before.shot.brief.canvas)
         join.reporter.check()
         return path, assets.keep(parts, video, "fade", key, path, {**facts, "look": asdict(look)})

@@ -239,6 +239,17 @@ class SoundBrief:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundTrack:
+    """The encoded sound of a film, and at what levels, should it have to be encoded again."""
+
+    path: Path  # of an mp4 that has nothing else
+    brief: SoundBrief
+    gain: float = 0.0  # dB that the mix was raised by
+    limit: float = 0.0  # dBFS under which its samples were held
+    music_gain: float = 0.0  # dB that the music was raised by
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """What was heard in the encoded sound of a film; stretches are (start, end) in seconds."""
 
@@ -248,14 +259,6 @@ class Heard:
     true_peak: float  # dBTP
     silent: tuple[tuple[float, float], ...] = ()
     complaints: tuple[str, ...] = ()  # of the decoder
-
-
-@dataclass(frozen=True, slots=True)
-class SoundTrack:
-    """The encoded sound of a film, and what was heard when it was decoded."""
-
-    path: Path  # of an mp4 that has nothing else
-    heard: Heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,11 +322,11 @@ class FilmEngine(Protocol):
         ...
 
     def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
-        """Encode the sound at about -16 LUFS to `out`, and listen to it. Raises EngineError."""
+        """Encode the sound at about -16 LUFS to `out`. Raises EngineError."""
         ...
 
-    def join(self, brief: FilmBrief, out: Path) -> None:
-        """Copy all into the mp4 (faststart, BT.709 tags) at `out`. Raises EngineError."""
+    def join(self, brief: FilmBrief, out: Path) -> Heard:
+        """Copy all into the mp4 (faststart, BT.709 tags) at `out`, and listen to its sound. Raises EngineError."""
         ...
 
     def thumbnail(self, picture: Path, canvas: Canvas, out: Path) -> None:
@@ -338,7 +341,7 @@ class FilmEngine(Protocol):
         """Why no film could be made of a segment that looks so, as a sentence; "": it could."""
         ...
 
-    def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
+    def inspect(self, brief: FilmBrief, film: Path, heard: Heard, report: Report) -> Sequence[Finding]:
         """Check all a viewer would notice; what was looked at and heard before is not decoded again."""
         ...
 

@@ -12,7 +12,7 @@ from typing import Any
 import ffmpeg
 
 from core.documents import FPS, Canvas
-from core.engine_ports import FilmBrief, Finding, Look, Report, SoundBrief, SoundTrack
+from core.engine_ports import FilmBrief, Finding, Heard, Look, Report, SoundBrief, SoundTrack
 from core.engines.film_checks import (
     BLACK_SECONDS,
     FROZEN_SECONDS,
@@ -22,7 +22,7 @@ from core.engines.film_checks import (
     overflow,
     unreadable,
 )
-from core.engines.film_sound import hash_of, mix_sound
+from core.engines.film_sound import encoded_anew, hash_of, hear, is_at_its_level, mix_sound
 from core.errors import EngineError
 from core.media import mix, probe
 from core.media.args import TIMESCALE, concat_list
@@ -30,6 +30,7 @@ from core.media.caption_boxes import caption_boxes
 from core.media.footage import fit, still
 from core.media.run import run
 
+_CORRECTIONS = 3  # of the sound's level: it is off after them where loudness and peak cannot both be met
 _THUMBNAIL_SIDE = 720  # px, the short side
 _GLIMPSE = 0.1  # seconds: so short a stretch of a segment may be a part of a longer one in the film
 _TOUCHING = 2.5 / FPS  # seconds between two stretches that are one: the detectors need a frame to begin and to end
@@ -60,20 +61,27 @@ class FfmpegFilm:
         still(footage, frame, out)
 
     def mix(self, brief: SoundBrief, out: Path, report: Report) -> SoundTrack:
-        """Encode the sound at about -16 LUFS to `out`, and listen to it. Raises EngineError."""
+        """Encode the sound at about -16 LUFS to `out`. Raises EngineError."""
         return mix_sound(brief, out, report)
 
-    def join(self, brief: FilmBrief, out: Path) -> None:
+    def join(self, brief: FilmBrief, out: Path) -> Heard:
         """Copy pictures and sound into the film at `out`, which appears whole or not at all.
 
-        Raises EngineError for a damaged segment.
+        Meanwhile the sound is listened to; when its level is off, it is encoded anew and all is copied again.
+        Raises EngineError for a damaged segment, or a silent sound.
         """
-        part = out.with_name(out.name + ".part")
-        try:
-            _copy(brief, part)
-            part.replace(out)
-        finally:
-            part.unlink(missing_ok=True)
+        track = brief.sound
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder, ThreadPoolExecutor(1) as pool:
+            film = Path(folder) / out.name
+            for corrections_left in range(_CORRECTIONS, -1, -1):
+                hearing = pool.submit(hear, track.path)
+                _copy(brief, track.path, film)
+                heard = hearing.result()
+                if is_at_its_level(heard) or not corrections_left:
+                    break
+                track = encoded_anew(track, heard, Path(folder) / f"sound {corrections_left}.mp4")
+            film.replace(out)
+        return heard
 
     def check_music(self, path: Path) -> None:
         """Raise InvalidInputError, field music, unless the file holds at least a second of audible sound."""
@@ -93,7 +101,7 @@ class FfmpegFilm:
         run(small.output(str(part), f="image2", update=1, vcodec="mjpeg", **{"q:v": 3}, vframes=1).get_args())
         part.replace(out)
 
-    def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
+    def inspect(self, brief: FilmBrief, film: Path, heard: Heard, report: Report) -> Sequence[Finding]:
         """Check all a viewer would notice; one finding per check, good or bad.
 
         When every segment was looked at as it was made, nothing is decoded again: pictures and sound were copied, and
@@ -104,7 +112,7 @@ class FfmpegFilm:
             if header.video is None or header.audio is None:
                 return [unreadable("The film lacks its picture or its sound.")]
             if brief.looks:
-                seen = _skimmed(brief, film, read)
+                seen = _skimmed(brief, film, heard, read)
                 over = tuple(text for look in brief.looks for text in look.overflow)
             else:
                 seen, over = _decoded(brief, film, report), _overflow(brief.captions, brief.canvas)
@@ -141,26 +149,25 @@ def _overflow(captions: Sequence[str], canvas: Canvas) -> tuple[str, ...]:
     return overflow(caption_boxes(captions, canvas), canvas)
 
 
-def _copy(brief: FilmBrief, out: Path) -> None:
+def _copy(brief: FilmBrief, sound: Path, out: Path) -> None:
     """Put the segments one behind the other, and the sound beside them."""
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        listed = Path(folder) / "segments.ffconcat"
-        listed.write_text(concat_list([str(path.resolve()) for path in brief.segments]), encoding="utf-8")
-        output = ffmpeg.output(
-            ffmpeg.input(str(listed), f="concat", safe=0).video,
-            ffmpeg.input(str(brief.sound.path)).audio,
-            str(out),
-            f="mp4",
-            c="copy",
-            movflags="+faststart",
-            video_track_timescale=15_360,
-            map_metadata=-1,
-            **{
-                "metadata:g:0": f"title={' '.join(brief.title.split())[:200]}",
-                "metadata:s:a:0": f"language={_LANGUAGES.get(brief.language.lower().split('-')[0], 'und')}",
-            },
-        )
-        done = run(output.get_args())
+    listed = out.with_name("segments.ffconcat")
+    listed.write_text(concat_list([str(path.resolve()) for path in brief.segments]), encoding="utf-8")
+    output = ffmpeg.output(
+        ffmpeg.input(str(listed), f="concat", safe=0).video,
+        ffmpeg.input(str(sound)).audio,
+        str(out),
+        f="mp4",
+        c="copy",
+        movflags="+faststart",
+        video_track_timescale=15_360,
+        map_metadata=-1,
+        **{
+            "metadata:g:0": f"title={' '.join(brief.title.split())[:200]}",
+            "metadata:s:a:0": f"language={_LANGUAGES.get(brief.language.lower().split('-')[0], 'und')}",
+        },
+    )
+    done = run(output.get_args())
     copied = probe.last_number(done.log, r"frame= *(\d+)")
     if copied != brief.frames:  # a segment that cannot be read is skipped without a complaint
         raise EngineError(
@@ -187,9 +194,8 @@ def _decoded(brief: FilmBrief, film: Path, report: Report) -> probe.Decoded:
     )
 
 
-def _skimmed(brief: FilmBrief, film: Path, read: probe.Packets) -> probe.Decoded:
+def _skimmed(brief: FilmBrief, film: Path, heard: Heard, read: probe.Packets) -> probe.Decoded:
     """What decoding the whole film would show, out of what was seen and heard before and what it alone can tell."""
-    heard = brief.sound.heard
     # a decoder that is told the same and gets the same sees the same; else it must show that it sees anything
     same = all(look.parameters == read.parameters != "" for look in brief.looks)
     said = [complaint for look in brief.looks for complaint in look.complaints]
@@ -201,11 +207,11 @@ def _skimmed(brief: FilmBrief, film: Path, read: probe.Packets) -> probe.Decoded
         black=in_film(brief.looks, [look.black for look in brief.looks]),
         frozen=in_film(brief.looks, [look.frozen for look in brief.looks]),
         silent=tuple(probe.Stretch(start, end) for start, end in heard.silent),
-        complaints=(*said, *heard.complaints, *_changed(brief, read), *(() if same else probe.key_frames(film))),
+        complaints=(*said, *heard.complaints, *_changed(brief, heard, read), *(() if same else probe.key_frames(film))),
     )
 
 
-def _changed(brief: FilmBrief, read: probe.Packets) -> list[str]:
+def _changed(brief: FilmBrief, heard: Heard, read: probe.Packets) -> list[str]:
     """A complaint for each segment, and for the sound, that is not in the film as it was looked at or listened to."""
     starts = itertools.accumulate((look.frames for look in brief.looks), initial=0)
     wrong = [
@@ -213,7 +219,7 @@ def _changed(brief: FilmBrief, read: probe.Packets) -> list[str]:
         for number, (start, look) in enumerate(zip(starts, brief.looks, strict=False), 1)
         if hash_of(read.pictures[start : start + look.frames]) != look.packets
     ]
-    if hash_of(read.sounds) != brief.sound.heard.packets:
+    if hash_of(read.sounds) != heard.packets:
         wrong.append("the sound is invalid: it is not what was made")
     return wrong
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import psutil
 import pytest
@@ -26,6 +27,7 @@ from core.ports import Job
 from core.settings import Settings
 from core.status import VideoStatus
 from scripts.setup_db import SetUp
+from tests.contract.making import Begin, planned
 from tests.emulator.conftest import ROOT, Running, running
 from tests.waiting import renderer_ready, wait_for
 
@@ -41,6 +43,12 @@ def appwrite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def client_of(server: Running, endpoint: str = "") -> AppwriteClient:
     """The service's own client, with the key of the server; `endpoint`: another way to reach it."""
     return AppwriteClient(endpoint or server.endpoint, server.project, server.key)
+
+
+@pytest.fixture(scope="session")
+def begin(appwrite: Running) -> Begin:
+    """Plans a video of some texts and hands it out."""
+    return partial(planned, client_of(appwrite))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from PIL import Image
 from core import captions
 from core.captions import CAPTION_STYLES
 from core.documents import CROSSFADE_FRAMES, FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Canvas
-from core.engine_ports import FilmBrief, Finding, Sound, SoundBrief, VoiceBrief, Word
+from core.engine_ports import FilmBrief, Finding, Heard, Sound, SoundBrief, VoiceBrief, Word
 from core.engines.film_ffmpeg import FfmpegFilm
 from core.engines.voice_espeak import EspeakVoice
 from core.errors import EngineError, InvalidInputError, StoppedError
@@ -38,6 +38,7 @@ class Made:
     sound: SoundBrief
     brief: FilmBrief
     film: Path
+    heard: Heard
     words: list[Word]  # in the film's time
     shares: list[float]
 
@@ -84,8 +85,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         max_bytes=50_000_000,
     )
     film = folder / "film.mp4"
-    ENGINE.join(film_brief, film)
-    return Made(sound, film_brief, film, words, shares)
+    heard = ENGINE.join(film_brief, film)
+    return Made(sound, film_brief, film, heard, words, shares)
 
 
 def loudness(film: Path) -> probe.Loudness:
@@ -106,18 +107,17 @@ def picture_at(film: Path, frame: int) -> np.ndarray:
     return np.frombuffer(raw, np.uint8).reshape(CANVAS.height, CANVAS.width, 3)
 
 
-def failed(brief: FilmBrief, film: Path) -> dict[str, str]:
+def failed(brief: FilmBrief, film: Path, heard: Heard) -> dict[str, str]:
     """The sentences of the checks that failed."""
-    findings = ENGINE.inspect(brief, film, lambda share: None)
+    findings = ENGINE.inspect(brief, film, heard, lambda share: None)
     return {finding.check: finding.sentence for finding in findings if not finding.ok}
 
 
-def with_sound(made: Made, folder: Path, **changes: Any) -> tuple[FilmBrief, Path]:
+def with_sound(made: Made, folder: Path, **changes: Any) -> tuple[FilmBrief, Path, Heard]:
     """The film with another sound."""
     sound = ENGINE.mix(replace(made.sound, **changes), folder / "sound.mp4", lambda share: None)
     brief = replace(made.brief, sound=sound)
-    ENGINE.join(brief, folder / "film.mp4")
-    return brief, folder / "film.mp4"
+    return brief, folder / "film.mp4", ENGINE.join(brief, folder / "film.mp4")
 
 
 def looked(brief: FilmBrief) -> FilmBrief:
@@ -155,18 +155,18 @@ def test_a_film_is_as_loud_as_promised_after_encoding(made: Made) -> None:
     heard = loudness(made.film)
     assert heard.integrated == pytest.approx(-16, abs=1)
     assert heard.true_peak <= -1.5
-    assert (made.brief.sound.heard.loudness, made.brief.sound.heard.true_peak) == (heard.integrated, heard.true_peak)
+    assert (made.heard.loudness, made.heard.true_peak) == (heard.integrated, heard.true_peak)
 
 
 @pytest.mark.parametrize("text", ["Hello there.", "Nobody believed it, at first."])
-def test_a_film_of_a_few_words_is_as_loud_as_any_other(text: str, tmp_path: Path) -> None:
+def test_a_film_of_a_few_words_is_as_loud_as_any_other(text: str, made: Made, tmp_path: Path) -> None:
     voice = EspeakVoice().speak(VoiceBrief(text, "en", "", 1.0, 0.6, 0.9), tmp_path / "voice.wav")
-    sound = ENGINE.mix(SoundBrief((Sound(voice.path, 0),), voice.frames, None), tmp_path / "sound.mp4", lambda _: None)
+    _, film, told = with_sound(made, tmp_path, sounds=(Sound(voice.path, 0),), frames=voice.frames)
 
-    heard = loudness(sound.path)
+    heard = loudness(film)
     assert heard.integrated == pytest.approx(-16, abs=0.5)
     assert heard.true_peak <= -1.5
-    assert (sound.heard.loudness, sound.heard.true_peak) == (heard.integrated, heard.true_peak)
+    assert (told.loudness, told.true_peak) == (heard.integrated, heard.true_peak)
 
 
 def test_every_narration_lies_on_its_sample(made: Made) -> None:
@@ -232,7 +232,7 @@ def test_a_narration_full_of_peaks_is_brought_to_the_same_loudness(made: Made, t
     sound[:: SAMPLE_RATE // 3] = 0.9
     path = tmp_path / "peaks.wav"
     write_wav(path, np.clip(sound, -1, 1))
-    _, film = with_sound(made, tmp_path, sounds=(Sound(path, 0),))
+    _, film, _ = with_sound(made, tmp_path, sounds=(Sound(path, 0),))
     heard = loudness(film)
     assert heard.integrated == pytest.approx(-16, abs=1)
     assert heard.true_peak <= -1.5
@@ -266,8 +266,8 @@ def tone(path: Path, seconds: float, *options: str) -> Path:
 def test_music_is_looped_faded_and_steps_back_under_the_voice(made: Made, tmp_path: Path) -> None:
     music = tone(tmp_path / "short.wav", 1.7)
     film = tmp_path / "film.mp4"
-    _, film = with_sound(made, tmp_path, music=music)
-    assert failed(made.brief, film) == {}
+    _, film, heard = with_sound(made, tmp_path, music=music)
+    assert failed(made.brief, film, heard) == {}
     sound = sound_of(film)[:, 0]
 
     def level(seconds: float) -> float:  # of the tone, in 50 ms
@@ -343,7 +343,7 @@ def test_the_thumbnail_is_a_jpeg_in_the_shape_of_the_film(tmp_path: Path) -> Non
 
 def test_a_good_film_passes_every_check_with_a_sentence(made: Made) -> None:
     shares: list[float] = []
-    findings = ENGINE.inspect(made.brief, made.film, shares.append)
+    findings = ENGINE.inspect(made.brief, made.film, made.heard, shares.append)
     assert [finding.check for finding in findings] == [
         "streams", "duration", "drift", "black", "frozen", "silence", "clipping", "loudness", "captions", "size"
     ]  # fmt: skip
@@ -353,8 +353,8 @@ def test_a_good_film_passes_every_check_with_a_sentence(made: Made) -> None:
 
 
 def test_a_film_whose_segments_were_looked_at_is_judged_as_if_it_were_decoded(made: Made) -> None:
-    whole = ENGINE.inspect(made.brief, made.film, lambda share: None)
-    assert ENGINE.inspect(looked(made.brief), made.film, lambda share: None) == whole
+    whole = ENGINE.inspect(made.brief, made.film, made.heard, lambda share: None)
+    assert ENGINE.inspect(looked(made.brief), made.film, made.heard, lambda share: None) == whole
 
 
 def test_pictures_that_are_not_those_that_were_looked_at_fail(made: Made, tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ def test_pictures_that_are_not_those_that_were_looked_at_fail(made: Made, tmp_pa
     other = clip(MOVING.replace("testsrc2", "testsrc"), brief.looks[1].frames, tmp_path / "other.mp4")
     swapped = replace(brief, segments=(brief.segments[0], other, *brief.segments[2:]))
     ENGINE.join(swapped, tmp_path / "film.mp4")
-    assert "segment 2" in failed(brief, tmp_path / "film.mp4")["streams"]
+    assert "segment 2" in failed(brief, tmp_path / "film.mp4", made.heard)["streams"]
 
 
 def changed(made: Made, out: Path, *options: str) -> Path:
@@ -375,29 +375,29 @@ def changed(made: Made, out: Path, *options: str) -> Path:
 
 
 def test_a_film_without_sound_or_picture_fails(made: Made, tmp_path: Path) -> None:
-    assert "streams" in failed(made.brief, changed(made, tmp_path / "a.mp4", "-c", "copy", "-an"))
-    assert "streams" in failed(made.brief, changed(made, tmp_path / "b.mp4", "-c", "copy", "-vn"))
+    assert "streams" in failed(made.brief, changed(made, tmp_path / "a.mp4", "-c", "copy", "-an"), made.heard)
+    assert "streams" in failed(made.brief, changed(made, tmp_path / "b.mp4", "-c", "copy", "-vn"), made.heard)
     text = tmp_path / "c.mp4"
     text.write_text("no film at all")
-    assert "streams" in failed(made.brief, text)
+    assert "streams" in failed(made.brief, text, made.heard)
 
 
 def test_a_film_of_the_wrong_size_rate_or_colour_fails(made: Made, tmp_path: Path) -> None:
     small = changed(made, tmp_path / "a.mp4", "-c:a", "copy", "-vf", "scale=180:320", "-preset", "ultrafast")
-    assert "180x320" in failed(made.brief, small)["streams"]
+    assert "180x320" in failed(made.brief, small, made.heard)["streams"]
     slow = changed(made, tmp_path / "b.mp4", "-c:a", "copy", "-r", "25", "-preset", "ultrafast")
-    assert "25 frames" in failed(made.brief, slow)["streams"]
+    assert "25 frames" in failed(made.brief, slow, made.heard)["streams"]
     grey = changed(
         made, tmp_path / "c.mp4", "-c:a", "copy", "-c:v", "copy", "-bsf:v",
         "h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2", "-color_primaries", "2",
     )  # fmt: skip
-    assert "BT.709" in failed(made.brief, grey)["streams"]
+    assert "BT.709" in failed(made.brief, grey, made.heard)["streams"]
 
 
 def test_a_film_that_cannot_start_while_it_loads_fails(made: Made, tmp_path: Path) -> None:
     out = tmp_path / "late.mp4"
     run(["-i", str(made.film), "-c", "copy", str(out)])
-    assert "index" in failed(made.brief, out)["streams"]
+    assert "index" in failed(made.brief, out, made.heard)["streams"]
 
 
 def test_a_damaged_film_fails(made: Made, tmp_path: Path) -> None:
@@ -406,21 +406,21 @@ def test_a_damaged_film_fails(made: Made, tmp_path: Path) -> None:
     data[at : at + 30_000] = bytes(30_000)
     out = tmp_path / "damaged.mp4"
     out.write_bytes(data)
-    assert {"streams", "duration"} & set(failed(made.brief, out))
-    assert "streams" in failed(looked(made.brief), out)
+    assert {"streams", "duration"} & set(failed(made.brief, out, made.heard))
+    assert "streams" in failed(looked(made.brief), out, made.heard)
 
 
 def test_a_film_that_lacks_frames_fails_in_duration_and_drift(made: Made, tmp_path: Path) -> None:
     frames = made.brief.frames - CROSSFADE_FRAMES
     cut = changed(made, tmp_path / "film.mp4", "-c:a", "copy", "-vf", f"trim=end_frame={frames}")
-    wrong = failed(made.brief, cut)
+    wrong = failed(made.brief, cut, made.heard)
     assert str(frames) in wrong["duration"]
     assert "after the picture" in wrong["drift"]
 
 
 def test_sound_that_ends_too_early_is_drift(made: Made, tmp_path: Path) -> None:
     cut = changed(made, tmp_path / "film.mp4", "-c:v", "copy", "-af", f"atrim=end={made.brief.frames / FPS - 0.2}")
-    assert "before the picture" in failed(made.brief, cut)["drift"]
+    assert "before the picture" in failed(made.brief, cut, made.heard)["drift"]
 
 
 @pytest.mark.parametrize(
@@ -436,10 +436,10 @@ def test_a_black_or_frozen_stretch_fails_though_captions_move_over_it(
     brief = replace(made.brief, segments=(still, rest))
     film = tmp_path / "film.mp4"
     ENGINE.join(brief, film)
-    wrong = failed(brief, film)
+    wrong = failed(brief, film, made.heard)
     assert set(wrong) == {check}
     assert "At 0.0-" in wrong[check]
-    assert set(failed(looked(brief), film)) == {check}
+    assert set(failed(looked(brief), film, made.heard)) == {check}
 
 
 def test_a_picture_that_stands_still_over_two_segments_fails(made: Made, tmp_path: Path) -> None:
@@ -449,29 +449,31 @@ def test_a_picture_that_stands_still_over_two_segments_fails(made: Made, tmp_pat
     rest = clip(MOVING, made.brief.frames - 100, tmp_path / "rest.mp4")
     brief = looked(replace(made.brief, segments=(*still, rest)))
     ENGINE.join(brief, tmp_path / "film.mp4")
-    assert "At 0.0-3.3 s" in failed(brief, tmp_path / "film.mp4")["frozen"]
+    assert "At 0.0-3.3 s" in failed(brief, tmp_path / "film.mp4", made.heard)["frozen"]
 
 
 def test_a_film_whose_decoder_is_told_something_new_is_decoded_in_places(made: Made) -> None:
     brief = looked(made.brief)
     other = replace(brief, looks=tuple(replace(look, parameters="others") for look in brief.looks))
-    assert ENGINE.inspect(other, made.film, lambda share: None) == ENGINE.inspect(brief, made.film, lambda share: None)
+    assert ENGINE.inspect(other, made.film, made.heard, lambda share: None) == ENGINE.inspect(
+        brief, made.film, made.heard, lambda share: None
+    )
     broken = changed(made, made.film.with_name("other.mp4"), "-c:a", "copy", "-c:v", "libx264", "-bf", "0")
-    assert "streams" in failed(other, broken)
+    assert "streams" in failed(other, broken, made.heard)
 
 
 def test_dead_air_fails(made: Made, tmp_path: Path) -> None:
     late = replace(made.sound.sounds[1], start=made.sound.sounds[1].start + 40)
-    brief, film = with_sound(made, tmp_path, sounds=(made.sound.sounds[0], late))
-    assert set(failed(brief, film)) == {"silence"}
-    assert set(failed(looked(brief), film)) == {"silence"}
+    brief, film, heard = with_sound(made, tmp_path, sounds=(made.sound.sounds[0], late))
+    assert set(failed(brief, film, heard)) == {"silence"}
+    assert set(failed(looked(brief), film, heard)) == {"silence"}
 
 
 def test_a_film_that_is_too_quiet_or_too_loud_fails(made: Made, tmp_path: Path) -> None:
     quiet = changed(made, tmp_path / "a.mp4", "-c:v", "copy", "-af", "volume=-4dB")
-    assert set(failed(made.brief, quiet)) == {"loudness"}
+    assert set(failed(made.brief, quiet, made.heard)) == {"loudness"}
     loud = changed(made, tmp_path / "b.mp4", "-c:v", "copy", "-af", "volume=9dB")
-    assert set(failed(made.brief, loud)) == {"loudness", "clipping"}
+    assert set(failed(made.brief, loud, made.heard)) == {"loudness", "clipping"}
 
 
 def test_captions_that_run_out_of_their_band_fail(made: Made) -> None:
@@ -479,12 +481,12 @@ def test_captions_that_run_out_of_their_band_fail(made: Made) -> None:
         text = made.brief.captions[0].replace(*change)
         assert text != made.brief.captions[0]
         brief = replace(made.brief, captions=(text,))
-        assert "captions" in failed(brief, made.film)
-        assert failed(looked(brief), made.film) == failed(brief, made.film)
+        assert "captions" in failed(brief, made.film, made.heard)
+        assert failed(looked(brief), made.film, made.heard) == failed(brief, made.film, made.heard)
 
 
 def test_a_film_over_the_size_limit_fails(made: Made) -> None:
-    wrong = failed(replace(made.brief, max_bytes=100_000), made.film)
+    wrong = failed(replace(made.brief, max_bytes=100_000), made.film, made.heard)
     assert set(wrong) == {"size"}
     assert "0.1 MB" in wrong["size"]
 
@@ -493,8 +495,8 @@ def test_a_sound_that_is_not_the_one_that_was_listened_to_is_noticed_without_dec
     made: Made, tmp_path: Path
 ) -> None:
     quiet = changed(made, tmp_path / "a.mp4", "-c:v", "copy", "-af", "volume=-0.3dB")
-    assert failed(made.brief, quiet) == {}
-    assert "the sound is invalid" in failed(looked(made.brief), quiet)["streams"]
+    assert failed(made.brief, quiet, made.heard) == {}
+    assert "the sound is invalid" in failed(looked(made.brief), quiet, made.heard)["streams"]
 
 
 @pytest.mark.parametrize("aspect", ["9:16", "16:9", "1:1"])

@@ -21,9 +21,7 @@ from core.media.run import run
 from core.schema import FILMS
 from core.status import VideoStatus
 from core.wishes import SceneEdit
-from tests.contract.test_ladder import TEXTS, Begin, begin, engines_that, frame_of
-
-__all__ = ["begin"]  # a fixture
+from tests.contract.making import TEXTS, Begin, engines_that, frame_of
 
 CANVAS = Canvas.of("9:16", 360)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import secrets
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,221 +15,28 @@ import pytest
 from PIL import Image
 
 from core import control
-from core.adapters.appwrite_files import AppwriteFiles
-from core.adapters.appwrite_store import AppwriteStore
-from core.documents import CROSSFADE_FRAMES, SAMPLE_RATE, SAMPLES_PER_FRAME, Options, Scene, Video
-from core.engine_ports import Engines, PictureBrief, Report, Shot, Voice, VoiceBrief
-from core.engines.storyboard_text import TextStoryboard
+from core.documents import CROSSFADE_FRAMES, SAMPLE_RATE, SAMPLES_PER_FRAME
+from core.engine_ports import Engines, PictureBrief, Report
 from core.engines.title_card import TitleCard
 from core.errors import EngineError, MissingToolError, UnavailableError
 from core.media.run import run
-from core.plan import plan
-from core.ports import CallState, Job, Parts
 from core.scene_inputs import inputs_of
 from core.schema import FILMS
-from core.settings import Settings
 from core.status import SceneStatus, VideoStatus
-from core.sweep import look_after
-from core.wiring import build_choices, build_engines, run_job
-from tests.contract.conftest import client_of
-from tests.emulator.conftest import Running
-from tests.waiting import wait_for
-
-SETTINGS = Settings(tries_max=3, report_seconds=0.1)
-TEXTS = (
-    "# The sea\nThe sea is wide.",
-    "# The boat\nA boat sails out.",
-    "# The gull\nA gull is there.",
-    "# Home\nAll go home.",
+from core.wiring import build_choices
+from tests.contract.making import (
+    BUSY,
+    REAL,
+    REFUSED,
+    SETTINGS,
+    TEXTS,
+    Begin,
+    Made,
+    engines_that,
+    frame_of,
+    refuse_scene,
 )
-REFUSED = EngineError("The picture was refused.", code="refused_by_engine")
-BUSY = UnavailableError("The picture service is busy.")
-
-
-@dataclass
-class Clock:
-    """Implements ports.Clock: the time, and nobody waits."""
-
-    ahead: timedelta = timedelta()
-
-    def now(self) -> datetime:
-        """The time, with all that was slept."""
-        return datetime.now(UTC) + self.ahead
-
-    def sleep(self, seconds: float) -> None:
-        """Be later at once."""
-        self.ahead += timedelta(seconds=seconds)
-
-
-@dataclass
-class Renderer:
-    """Implements ports.Dispatcher: keeps jobs until the test runs them."""
-
-    id: str = "told"
-    parallel_calls: int = 1
-    scenes_per_call: int = 0
-    jobs: list[Job] = field(default_factory=list)
-
-    def submit(self, job: Job) -> str:
-        """Keep it."""
-        self.jobs.append(job)
-        return secrets.token_hex(4)
-
-    def status(self, call_id: str) -> CallState:
-        """Whatever was handed out has ended."""
-        return CallState.DONE
-
-    def cancel(self, call_id: str) -> None:
-        """There is nothing to stop."""
-
-
-@dataclass
-class Pictures:
-    """Implements engine_ports.PictureEngine over the real cards; raises what `refuse` gives."""
-
-    inner: Any
-    refuse: Callable[[PictureBrief], Exception | None]
-    drawn: list[PictureBrief] = field(default_factory=list)
-    id: str = "cards"
-    version: str = "1"
-    suffix: str = ".jpg"
-
-    def draw(self, brief: PictureBrief, out: Path, report: Report) -> Mapping[str, Any]:
-        """Draw the card, or refuse."""
-        self.drawn.append(brief)
-        error = self.refuse(brief)
-        if error is not None:
-            raise error
-        return dict(self.inner.draw(brief, out, report))
-
-
-@dataclass
-class Voices:
-    """Implements engine_ports.VoiceEngine over the real voice."""
-
-    inner: Any
-    refuse: Callable[[VoiceBrief], Exception | None]
-    id: str = "espeak"
-    version: str = "1"
-
-    def speak(self, brief: VoiceBrief, out: Path) -> Voice:
-        """Say it, or refuse."""
-        error = self.refuse(brief)
-        if error is not None:
-            raise error
-        voice: Voice = self.inner.speak(brief, out)
-        return voice
-
-
-@dataclass
-class Clips:
-    """Implements engine_ports.ClipEngine over the real one."""
-
-    inner: Any
-    refuse: Callable[[Shot], Exception | None]
-    refuse_fade: Callable[[Shot], Exception | None]
-    id: str = "motion"
-    version: str = "1"
-
-    def film(self, shot: Shot, span: range, captions: str | None, out: Path, report: Report) -> Mapping[str, Any]:
-        """Film it, or refuse."""
-        error = self.refuse(shot)
-        if error is not None:
-            raise error
-        return dict(self.inner.film(shot, span, captions, out, report))
-
-    def fade(self, before: Shot, after: Shot, frames: int, out: Path) -> Mapping[str, Any]:
-        """Fade, or refuse."""
-        error = self.refuse_fade(before)
-        if error is not None:
-            raise error
-        return dict(self.inner.fade(before, after, frames, out))
-
-
-REAL = build_engines(Settings())
-
-
-def never(_: object) -> Exception | None:
-    """Refuse nothing."""
-    return None
-
-
-def engines_that(
-    *,
-    picture: Callable[[PictureBrief], Exception | None] = never,
-    voice: Callable[[VoiceBrief], Exception | None] = never,
-    clip: Callable[[Shot], Exception | None] = never,
-    fade: Callable[[Shot], Exception | None] = never,
-) -> tuple[Engines, Pictures]:
-    """The real engines, which raise what these functions give; and the one that draws."""
-    pictures = Pictures(REAL.pictures["cards"], picture)
-    clips = Clips(REAL.clip, clip, fade)
-    return replace(REAL, voice=Voices(REAL.voice, voice), pictures={"cards": pictures}, clip=clips), pictures
-
-
-@dataclass
-class Made:
-    """A video and everything it is made with."""
-
-    parts: Parts
-    renderer: Renderer
-    id: str
-
-    @property
-    def video(self) -> Video:
-        """As it is now."""
-        return self.parts.store.get_video(self.id)
-
-    @property
-    def scenes(self) -> list[Scene]:
-        """As they are now."""
-        return self.parts.store.scenes(self.id)
-
-    def events(self, kind: str) -> list[str]:
-        """The sentences of the log of one kind."""
-        return [e.sentence for e in self.parts.store.events(self.id) if e.kind == kind]
-
-    def run(self, engines: Engines) -> None:
-        """Do every job, and those they hand out."""
-        while self.renderer.jobs:
-            run_job(self.parts, engines, self.renderer.jobs.pop(0))
-
-    def again(self) -> None:
-        """What the sweep does when the calls have ended and the video has not."""
-        look_after(self.parts, self.video, build_choices(SETTINGS))
-
-
-Begin = Callable[..., Made]
-
-
-@pytest.fixture(scope="module")
-def begin(appwrite: Running) -> Begin:
-    """Plans a video of some of the texts and hands it out."""
-
-    def planned(*texts: str) -> Made:
-        store, files = AppwriteStore(client_of(appwrite)), AppwriteFiles(client_of(appwrite))
-        renderer = Renderer()
-        parts = Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock())
-        asked = Options(resolution=360, style="lagoon", seed=7).to_json()
-        video = store.create_video(
-            Video(id=secrets.token_hex(8), owner_id="ada", script="\n\n".join(texts), options=asked)
-        )
-        plan(parts, video.id, build_choices(SETTINGS))
-        return Made(parts, renderer, video.id)
-
-    return planned
-
-
-def refuse_scene(number: int, error: Exception) -> Callable[[PictureBrief], Exception | None]:
-    """Refuse the picture of one scene, whatever its prompt."""
-    return lambda brief: error if brief.number == number else None
-
-
-def frame_of(film: Path, number: int) -> np.ndarray:
-    """One frame as (height, width, 3) RGB, 0 to 255."""
-    video = ffmpeg.input(str(film)).video.filter("select", f"eq(n,{number})")
-    raw = run(video.output("pipe:1", f="rawvideo", pix_fmt="rgb24", vframes=1).get_args()).stdout
-    return np.frombuffer(raw, np.uint8).reshape(640, 360, 3).astype(float)
+from tests.waiting import wait_for
 
 
 def level_of(film: Path, start: int, frames: int) -> float:
@@ -372,35 +177,6 @@ def test_an_error_that_may_pass_is_tried_again_and_people_read_so_s1_23(begin: B
         f"Scene 1: retrying the picture ({n} of 3): The picture service is busy." for n in (2, 3)
     ]
     assert made.video.substitutions == ""
-
-
-def test_the_join_is_tried_again_too(begin: Begin) -> None:
-    made = begin(*TEXTS[:2])
-    errors: list[Exception | None] = [EngineError("ffmpeg was killed.", retryable=True), None]
-    engines, _ = engines_that(fade=lambda _: errors.pop(0))
-
-    made.run(engines)
-
-    assert made.video.status is VideoStatus.COMPLETED
-    assert made.events("retrying") == ["Joining: retrying the fade (2 of 3): ffmpeg was killed."]
-
-
-@pytest.mark.parametrize("lost", [False, True])
-def test_a_fade_that_was_kept_is_used_again_and_one_whose_file_is_gone_is_made_again(begin: Begin, lost: bool) -> None:
-    made = begin(*TEXTS[:3])
-    engines, _ = engines_that(fade=lambda before: BUSY if before.brief.number == 2 else None)
-    with pytest.raises(UnavailableError):
-        made.run(engines)
-    (kept,) = (asset for asset in made.parts.store.assets(made.id) if asset.kind == "fade")
-    if lost:
-        made.parts.files.delete(kept.bucket_id, kept.file_id)
-    filmed: list[int] = []
-
-    made.again()
-    made.run(engines_that(fade=lambda before: filmed.append(before.brief.number))[0])
-
-    assert made.video.status is VideoStatus.COMPLETED
-    assert sorted(filmed) == ([1, 2] if lost else [2])
 
 
 def test_an_error_that_never_passes_ends_the_attempt_and_the_last_attempt_uses_a_title_card(begin: Begin) -> None:

@@ -14,9 +14,7 @@ from core.engine_ports import Shot
 from core.errors import ConflictError
 from core.status import SceneStatus, VideoStatus
 from core.wishes import SceneEdit
-from tests.contract.test_ladder import TEXTS, Begin, Made, begin, engines_that
-
-__all__ = ["begin"]  # a fixture
+from tests.contract.making import TEXTS, Begin, Made, engines_that
 
 NEW = SceneEdit(narration="Two gulls follow the boat.")
 T = TypeVar("T", Video, Scene)

@@ -24,14 +24,14 @@ from core.settings import Settings
 from core.status import VideoStatus
 from core.wiring import build_choices, build_parts
 from core.wishes import SceneEdit
-from tests.contract.test_ladder import SETTINGS, TEXTS, Begin, Made, begin, engines_that
+from tests.contract.making import SETTINGS, TEXTS, Begin, Made, engines_that
 from tests.contract.test_luma import Time, film, server
 from tests.e2e.people import anonymous
 from tests.e2e.test_worker_restart import worker_started_again
 from tests.standins.luma import KEY, STATES, Luma, luma
 from tests.waiting import renderer_ready, wait_for
 
-__all__ = ["begin", "film", "server"]  # fixtures
+__all__ = ["film", "server"]  # fixtures
 
 PRICE = usd_of("ray-2", "540p", 5)
 

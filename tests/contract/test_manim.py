@@ -41,14 +41,12 @@ from core.wishes import SceneEdit
 from tests import on_modal
 from tests.contract.cells import ROOT
 from tests.contract.conftest import client_of
-from tests.contract.test_ladder import SETTINGS, TEXTS, Begin, Clock, Made, begin, engines_that, frame_of
+from tests.contract.making import SETTINGS, TEXTS, Begin, Clock, Made, engines_that, frame_of
 from tests.contract.test_sandbox_manim import PYTHON, why_not
 from tests.emulator.conftest import Running
 from tests.plane import Plane
 from tests.standins import gemini as vendor
 from tests.standins.gemini import Gemini
-
-__all__ = ["begin"]  # a fixture
 
 SETTING = "from manim import *\n\n\nclass Shown(Scene):\n    def construct(self):\n        "
 WORDS = SETTING + ("word = Text('Energy').scale_to_fit_width(3)\n        self.play(FadeIn(word), run_time=DURATION)\n")

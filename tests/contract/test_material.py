@@ -34,8 +34,8 @@ from core.status import VideoStatus
 from core.wiring import build_choices
 from core.wishes import SceneEdit, scene_edit
 from tests.contract.conftest import client_of
+from tests.contract.making import Clock, Made, Renderer, engines_that, frame_of
 from tests.contract.test_footage import moving
-from tests.contract.test_ladder import Clock, Made, Renderer, engines_that, frame_of
 from tests.emulator.conftest import Running
 
 SETTINGS = Settings(tries_max=1, report_seconds=0.1)

@@ -10,7 +10,7 @@ import requests
 from core import stack
 from core.documents import FPS
 from core.settings import Settings
-from tests.contract.test_ladder import frame_of
+from tests.contract.making import frame_of
 from tests.contract.test_manim import BROKEN, FLOOD
 from tests.contract.test_sandbox_manim import PYTHON, why_not
 from tests.standins import gemini as vendor

@@ -101,13 +101,14 @@ class Films(_Maker):
         """Write nothing of its own."""
         report(0.5)
         out.write_text("")
-        return SoundTrack(out, Heard("", brief.frames, -16.0, -3.0))
+        return SoundTrack(out, brief)
 
-    def join(self, brief: FilmBrief, out: Path) -> None:
+    def join(self, brief: FilmBrief, out: Path) -> Heard:
         """Write one segment after the other."""
         text = "".join(segment.read_text() for segment in brief.segments)
         self._work("film", text)
         out.write_text(text)
+        return Heard("", brief.frames, -16.0, -3.0)
 
     def thumbnail(self, picture: Path, canvas: Canvas, out: Path) -> None:
         """Write a beginning."""
@@ -121,7 +122,7 @@ class Films(_Maker):
         """It never has one."""
         return ""
 
-    def inspect(self, brief: FilmBrief, film: Path, report: Report) -> Sequence[Finding]:
+    def inspect(self, brief: FilmBrief, film: Path, heard: Heard, report: Report) -> Sequence[Finding]:
         """See that everything is there."""
         whole = "".join(segment.read_text() for segment in brief.segments) == film.read_text()
         return [Finding("streams", whole, "The film is what was joined.")]
