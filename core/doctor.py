@@ -133,7 +133,7 @@ def _folder(folder: Path) -> Seen:
 
 
 def _port() -> Seen:
-    return WELL, f"Port {processes.free_port(0)} can be opened on {processes.HOST}"
+    return WELL, f"Port {processes.free_ports(0)[0]} can be opened on {processes.HOST}"
 
 
 # ---- the server in force

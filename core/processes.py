@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -70,16 +71,28 @@ def kill(pids: Sequence[int], children: Sequence[subprocess.Popen[bytes]]) -> No
 
 def answers(url: str) -> bool:
     """Whether a server answers at all, whatever it says."""
+    return _answer(url) is not None
+
+
+def tells(url: str, name: str) -> bool:
+    """Whether a server answers with a JSON object that has a member of this name, as no other server would."""
+    try:
+        told = json.loads(_answer(url) or b"")
+    except ValueError:
+        return False
+    return isinstance(told, dict) and name in told
+
+
+def _answer(url: str) -> bytes | None:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port, timeout=2)
     try:
         connection.request("GET", parts.path)
-        connection.getresponse().read()
+        return connection.getresponse().read()
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
-    return True
 
 
 def port_of(url: str) -> int:
@@ -87,9 +100,18 @@ def port_of(url: str) -> int:
     return urlsplit(url).port or 0
 
 
-def free_port(preferred: int) -> int:
-    """The preferred port if it can be had, else any free one."""
+def free_ports(*preferred: int) -> list[int]:
+    """A free port for each: the preferred one if it can be had, else any. No two are alike.
+
+    Raises:
+        UnavailableError: there is none (code no_free_port).
+    """
+    with contextlib.ExitStack() as held:
+        return [int(held.enter_context(_listener(port)).getsockname()[1]) for port in preferred]
+
+
+def _listener(preferred: int) -> socket.socket:
     for port in (preferred, 0):
-        with contextlib.suppress(OSError, OverflowError), socket.create_server((HOST, port)) as listener:
-            return int(listener.getsockname()[1])
+        with contextlib.suppress(OSError, OverflowError):
+            return socket.create_server((HOST, port))
     raise UnavailableError("This machine has no free port.", code="no_free_port")

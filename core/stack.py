@@ -121,15 +121,18 @@ def start(
     with writable(data, "data"):
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         (data / "logs").mkdir(exist_ok=True)
-        users = (data / "users").open("ab")
-        with _locked(data):
+        with _locked(data), contextlib.ExitStack() as undone:
+            users = undone.enter_context((data / "users").open("ab"))
             fcntl.flock(users, fcntl.LOCK_SH)
             known = _read(data)
             if _healthy(known):
                 _same_port(known, port)
-                return _joined(data, wanted, known, users)
-            _end(data, [])
-            return _Launch(data, wanted, known, detached).run(port, users)
+                stack = _joined(data, wanted, known, users)
+            else:
+                _end(data, [])
+                stack = _Launch(data, wanted, known, detached).run(port, users)
+            undone.pop_all()  # the stack lets go of it
+            return stack
 
 
 def running(data: Path, settings: Settings | None = None) -> Stack | None:
@@ -199,18 +202,18 @@ class _Launch:
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def run(self, port: int | None, users: IO[bytes]) -> Stack:
-        port = self._server_port(port)
+        server_port, worker_port = self._ports(port)
         facts = {
-            "endpoint": f"http://{HOST}:{port}/v1",
+            "endpoint": f"http://{HOST}:{server_port}/v1",
             "project": self.settings.project_id,
-            "render_url": f"http://{HOST}:{processes.free_port(processes.port_of(self.known.get('render_url', '')))}",
+            "render_url": f"http://{HOST}:{worker_port}",
             "render_token": self.known.get("render_token") or secrets.token_urlsafe(24),
             "key": self.known.get("key", ""),
         }
         ready_file = self.data / "ready.json"
         ready_file.unlink(missing_ok=True)
         try:
-            self._spawn(SERVER, self._server_arguments(port, ready_file))
+            self._spawn(SERVER, self._server_arguments(server_port, ready_file))
             if facts["key"]:  # known from an earlier start: both come up at the same time
                 self._start_worker(facts)
             self._wait(SERVER, ready_file.exists)
@@ -219,7 +222,7 @@ class _Launch:
             if WORKER not in self.children:
                 self._start_worker(facts)
             facts["schema"] = self._set_up(facts)
-            self._wait(WORKER, lambda: processes.answers(f"{facts['render_url']}/health"))
+            self._wait(WORKER, lambda: processes.tells(f"{facts['render_url']}/health", "processes"))
         except BaseException:
             processes.kill([c.pid for c in self.children.values()], list(self.children.values()))
             raise
@@ -229,16 +232,18 @@ class _Launch:
         children = list(kept.values())
         return Stack(self.data, _reached(self.settings, facts), not self.detached, pids, users, children)
 
-    def _server_port(self, port: int | None) -> int:
-        if port is None:
-            return processes.free_port(processes.port_of(self.known.get("endpoint", "")))
-        if port and processes.free_port(port) != port:
+    def _ports(self, port: int | None) -> tuple[int, int]:
+        """Of the server and of the worker: those they had before, where they can be had again."""
+        before = [processes.port_of(self.known.get(name, "")) for name in ("endpoint", "render_url")]
+        wanted = before[0] if port is None else port
+        server, worker = processes.free_ports(wanted, before[1])
+        if port and server != port:
             raise InvalidInputError(
                 f"Port {port} is taken by another program or not allowed; choose another with --port.",
                 code="port_taken",
                 field="port",
             )
-        return port or processes.free_port(0)
+        return server, worker
 
     def _server_arguments(self, port: int, ready_file: Path) -> list[str]:
         return [

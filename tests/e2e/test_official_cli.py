@@ -79,7 +79,7 @@ def cli(server: Running, tmp_path_factory: pytest.TempPathFactory) -> Cli:
         "APPWRITE_PROJECT_ID": server.project,
         "EMAIL": EMAIL,
         "PASSWORD": printed_by("operator", "--data", str(server.data), "--email", EMAIL),
-        "SCENEWRIGHT_RENDER_URL": f"http://127.0.0.1:{processes.free_port(0)}",
+        "SCENEWRIGHT_RENDER_URL": f"http://127.0.0.1:{processes.free_ports(0)[0]}",
         "SCENEWRIGHT_RENDER_TOKEN": "a-token-of-the-test",
     }
     folder = tmp_path_factory.mktemp("person")
