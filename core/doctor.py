@@ -49,7 +49,7 @@ def examine(data: Path | None, *, deep: bool = False) -> Iterator[Finding]:
         "python": _python,
         "ffmpeg": _ffmpeg,
         "fonts": _fonts,
-        "disk": partial(_disk, folder),
+        "disk": lambda: _disk(folder, Path(Settings.from_env().work_dir or tempfile.gettempdir())),
         "folder": partial(_folder, folder),
         "port": _port,
     }
@@ -114,13 +114,14 @@ def _fonts() -> Seen:
     return WELL, "Inter, emoji, and system fonts for Arabic, Chinese, Japanese, Korean and Hindi"
 
 
-def _disk(folder: Path) -> Seen:
-    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    free = min(shutil.disk_usage(place).free for place in (there, tempfile.gettempdir()))
+def _disk(*folders: Path) -> Seen:
+    """The folder with the least room; one that is not there yet will be where its parent is."""
+    there = [next(p for p in (f.absolute(), *f.absolute().parents) if p.exists()) for f in folders]
+    free, place = min((shutil.disk_usage(folder).free, folder) for folder in there)
     if free < _LITTLE_ROOM:
-        return BROKEN, f"Only {free / 1e6:.0f} MB are free: make room."
+        return BROKEN, f"Only {free / 1e6:.0f} MB are free in {place}: make room."
     if free < _ROOM:
-        return DOUBTFUL, f"Only {free / 1e9:.1f} GB are free: enough for short films."
+        return DOUBTFUL, f"Only {free / 1e9:.1f} GB are free in {place}: enough for short films."
     return WELL, f"{free / 1e9:.0f} GB free"
 
 

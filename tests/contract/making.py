@@ -21,10 +21,11 @@ from core.engines.storyboard_text import TextStoryboard
 from core.errors import EngineError, UnavailableError
 from core.media.run import run
 from core.plan import plan
-from core.ports import CallState, Job, Parts
+from core.ports import CallState, Parts
 from core.settings import Settings
 from core.sweep import look_after
 from core.wiring import build_choices, build_engines, run_job
+from tests.contract.told import Renderer
 
 SETTINGS = Settings(tries_max=3, report_seconds=0.1)
 TEXTS = (
@@ -50,28 +51,6 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Be later at once."""
         self.ahead += timedelta(seconds=seconds)
-
-
-@dataclass
-class Renderer:
-    """Implements ports.Dispatcher: keeps jobs until the test runs them."""
-
-    id: str = "told"
-    parallel_calls: int = 1
-    scenes_per_call: int = 0
-    jobs: list[Job] = field(default_factory=list)
-
-    def submit(self, job: Job) -> str:
-        """Keep it."""
-        self.jobs.append(job)
-        return secrets.token_hex(4)
-
-    def status(self, call_id: str) -> CallState:
-        """Whatever was handed out has ended."""
-        return CallState.DONE
-
-    def cancel(self, call_id: str) -> None:
-        """There is nothing to stop."""
 
 
 @dataclass
@@ -196,7 +175,7 @@ Begin = Callable[..., Made]
 def planned(client: AppwriteClient, *texts: str) -> Made:
     """A video of these scenes, planned and handed out."""
     store, files = AppwriteStore(client), AppwriteFiles(client)
-    renderer = Renderer()
+    renderer = Renderer(state=CallState.DONE)
     parts = Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock())
     asked = Options(resolution=360, style="lagoon", seed=7).to_json()
     video = store.create_video(Video(id=secrets.token_hex(8), owner_id="ada", script="\n\n".join(texts), options=asked))

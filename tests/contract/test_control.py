@@ -31,11 +31,11 @@ from core.schema import BUCKET_OF, UPLOADS
 from core.status import SceneStatus, VideoStatus
 from core.wiring import build_choices
 from core.wishes import SceneEdit
+from tests.contract.conftest import Worker, is_ready
+from tests.contract.told import SETTINGS, Clock, Renderer, finish, handed_out, look, queued
 from tests.emulator.conftest import Running
 from tests.waiting import wait_for
 
-from .conftest import Worker, is_ready
-from .test_sweep import SETTINGS, Clock, Renderer, finish, handed_out, look, queued
 from .test_worker import alive, at_work
 
 CHOICES = build_choices(SETTINGS)

@@ -22,7 +22,7 @@ from core.status import WORKING, VideoStatus
 from core.sweep import look_after
 from core.wiring import build_choices
 
-from .test_sweep import SCRIPT, Clock, Renderer
+from .told import SCRIPT, Clock, Renderer
 
 SETTINGS = Settings()
 OWNER = "whoever-dispatches"

@@ -26,7 +26,7 @@ from core.errors import InvalidInputError
 from core.material import edited
 from core.media.run import run
 from core.plan import plan
-from core.ports import Parts
+from core.ports import CallState, Parts
 from core.request import Choices, validate
 from core.schema import FILMS, UPLOADS, VIDEOS, database_id
 from core.settings import Settings
@@ -34,8 +34,9 @@ from core.status import VideoStatus
 from core.wiring import build_choices
 from core.wishes import SceneEdit, scene_edit
 from tests.contract.conftest import client_of
-from tests.contract.making import Clock, Made, Renderer, engines_that, frame_of
+from tests.contract.making import Clock, Made, engines_that, frame_of
 from tests.contract.test_footage import moving
+from tests.contract.told import Renderer
 from tests.emulator.conftest import Running
 
 SETTINGS = Settings(tries_max=1, report_seconds=0.1)
@@ -80,8 +81,9 @@ class Desk:
 @pytest.fixture
 def desk(appwrite: Running) -> Desk:
     """In the embedded server."""
-    store, files, renderer = AppwriteStore(client_of(appwrite)), AppwriteFiles(client_of(appwrite)), Renderer()
-    return Desk(Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock()), renderer, client_of(appwrite))
+    client, renderer = client_of(appwrite), Renderer(state=CallState.DONE)
+    store, files = AppwriteStore(client), AppwriteFiles(client)
+    return Desk(Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock()), renderer, client)
 
 
 # ---- files as people have them

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,54 +25,18 @@ from core.errors import InvalidInputError
 from core.identity import slots_id
 from core.ladder import completed_stage, substitutions
 from core.plan import plan
-from core.ports import CallState, Job, Parts
+from core.ports import Parts
 from core.quote import receipt
 from core.request import validate
 from core.settings import Settings
 from core.status import VideoStatus
 from core.sweep import look_after, sweep
 from core.wiring import build_choices
+from tests.contract.told import Clock, Renderer
 from tests.standins import gemini as vendor
 from tests.standins.gemini import Gemini
 
 SETTINGS = Settings(gemini_api_key=vendor.KEY)
-
-
-@dataclass
-class Renderer:
-    """Implements ports.Dispatcher: keeps what it is handed."""
-
-    id: str = "told"
-    parallel_calls: int = 2
-    scenes_per_call: int = 0
-    jobs: list[Job] = field(default_factory=list)
-
-    def submit(self, job: Job) -> str:
-        """Take it in."""
-        self.jobs.append(job)
-        return f"call-{len(self.jobs)}"
-
-    def status(self, call_id: str) -> CallState:
-        """It goes on."""
-        return CallState.PENDING
-
-    def cancel(self, call_id: str) -> None:
-        """Nothing to stop."""
-
-
-@dataclass
-class Clock:
-    """Implements ports.Clock; moved by hand."""
-
-    time: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def now(self) -> datetime:
-        """The time that was set."""
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        """Move on."""
-        self.time += timedelta(seconds=seconds)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from tests.simulation.scheduler import Scheduler
 from tests.waiting import wait_for
 
 from .conftest import client_of
-from .test_sweep import SCRIPT, Renderer
+from .told import SCRIPT, Renderer
 
 RENDERERS = 4
 SETTINGS = Settings(report_seconds=0.1, beat_seconds=1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,61 +12,15 @@ import pytest
 from core.adapters.appwrite_files import AppwriteFiles
 from core.adapters.appwrite_store import AppwriteStore
 from core.control import retry
-from core.documents import Asset, Options, Scene, Video
+from core.documents import Asset, Video
 from core.engines.storyboard_text import TextStoryboard
-from core.errors import BusyError, NotFoundError
+from core.errors import NotFoundError
 from core.identity import asset_id, scene_id
-from core.ports import CallState, Job, Parts
-from core.settings import Settings
-from core.status import SceneStatus, VideoStatus
+from core.ports import CallState, Parts
+from core.status import VideoStatus
 from core.sweep import look_after
 from core.wiring import build_choices
-
-SCRIPT = "The first paragraph tells of the sea.\n\nThe second tells of the boats on it.\n\nThe third of the gulls."
-SETTINGS = Settings(tries_max=3)
-
-
-@dataclass
-class Renderer:
-    """Implements ports.Dispatcher: keeps what it is handed, and says of calls what the test wants."""
-
-    id: str = "told"
-    parallel_calls: int = 2
-    scenes_per_call: int = 0
-    state: CallState = CallState.PENDING
-    busy: bool = False
-    jobs: list[Job] = field(default_factory=list)
-    cancelled: list[str] = field(default_factory=list)
-
-    def submit(self, job: Job) -> str:
-        """Take a job in, unless it is to be full."""
-        if self.busy:
-            raise BusyError("the render server's queue is full.")
-        self.jobs.append(job)
-        return f"call-{len(self.jobs)}"
-
-    def status(self, call_id: str) -> CallState:
-        """As told."""
-        return self.state
-
-    def cancel(self, call_id: str) -> None:
-        """Note it down."""
-        self.cancelled.append(call_id)
-
-
-@dataclass
-class Clock:
-    """Implements ports.Clock; moved by hand."""
-
-    time: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def now(self) -> datetime:
-        """The time that was set."""
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        """Move on."""
-        self.time += timedelta(seconds=seconds)
+from tests.contract.told import SETTINGS, Clock, Renderer, finish, handed_out, look, queued
 
 
 @pytest.fixture
@@ -79,32 +33,6 @@ def renderer() -> Renderer:
 def parts(store: AppwriteStore, files: AppwriteFiles, renderer: Renderer) -> Parts:
     """Real documents and files, a renderer and a clock that do as they are told."""
     return Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock())
-
-
-def queued(parts: Parts) -> Video:
-    """A video as a request records it."""
-    options = Options(resolution=360).to_json()
-    return parts.store.create_video(Video(id=secrets.token_hex(8), owner_id="someone", script=SCRIPT, options=options))
-
-
-def handed_out(parts: Parts) -> Video:
-    """A video in the hands of the renderer."""
-    video = queued(parts)
-    look(parts, video)
-    return parts.store.get_video(video.id)
-
-
-def look(parts: Parts, video: Video) -> Video:
-    """Look after it once; what it is then."""
-    look_after(parts, parts.store.get_video(video.id), build_choices(SETTINGS))
-    return parts.store.get_video(video.id)
-
-
-def finish(parts: Parts, video: Video, number: int) -> None:
-    """Let a scene be rendered."""
-    (scene,) = (s for s in parts.store.scenes(video.id) if s.scene_number == number)
-    busy: Scene = parts.store.advance(scene, status=SceneStatus.RENDERING)
-    parts.store.advance(busy, status=SceneStatus.RENDERED)
 
 
 def test_a_queued_video_whose_trigger_was_lost_is_planned_and_handed_out(parts: Parts, renderer: Renderer) -> None:
