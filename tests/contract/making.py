@@ -175,7 +175,7 @@ Begin = Callable[..., Made]
 def planned(client: AppwriteClient, *texts: str) -> Made:
     """A video of these scenes, planned and handed out."""
     store, files = AppwriteStore(client), AppwriteFiles(client)
-    renderer = Renderer(state=CallState.DONE)
+    renderer = Renderer(parallel_calls=1, state=CallState.DONE)
     parts = Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock())
     asked = Options(resolution=360, style="lagoon", seed=7).to_json()
     video = store.create_video(Video(id=secrets.token_hex(8), owner_id="ada", script="\n\n".join(texts), options=asked))

@@ -81,7 +81,7 @@ class Desk:
 @pytest.fixture
 def desk(appwrite: Running) -> Desk:
     """In the embedded server."""
-    client, renderer = client_of(appwrite), Renderer(state=CallState.DONE)
+    client, renderer = client_of(appwrite), Renderer(parallel_calls=1, state=CallState.DONE)
     store, files = AppwriteStore(client), AppwriteFiles(client)
     return Desk(Parts(store, files, renderer, TextStoryboard(), SETTINGS, Clock()), renderer, client)
 
