@@ -171,7 +171,8 @@ def _film(join: _Join, key: str, brief: FilmBrief, begun: float) -> Asset:
         try:
             join.make("check of the film", _BROUGHT, lambda: _inspected(join, brief, path, heard))
         except QualityError:
-            assets.discard(parts, sending.result())
+            with contextlib.suppress(ScenewrightError):  # storage may have refused it: for its size, for instance
+                assets.discard(parts, sending.result())
             raise
         join.reporter.tell(_INSPECTED, "Keeping the film")
         sent = sending.result()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from core.errors import EngineError, UnavailableError
 from core.identity import digest, file_sha256
 from core.schema import FILMS
 from core.status import VideoStatus
+from tests.contract.conftest import client_of
 from tests.contract.making import BUSY, REAL, TEXTS, Begin, engines_that
+from tests.emulator.conftest import Running
 from tests.waiting import wait_for
 
 
@@ -115,3 +117,25 @@ def test_a_film_that_could_not_be_looked_at_is_looked_at_again_and_not_joined_ag
     assert made.video.status is VideoStatus.COMPLETED
     assert made.events("retrying") == ["Joining: retrying the check of the film (2 of 3): ffmpeg was killed."]
     assert len(film.joined) == 1
+
+
+@pytest.fixture
+def small_bucket(appwrite: Running) -> Iterator[None]:
+    """While a test runs, no film may be larger than 100 kB."""
+    client, path = client_of(appwrite), f"/storage/buckets/{FILMS}"
+    before = client.ask("get", path, "bucket")
+    given = {name: before[name] for name in ("name", "fileSecurity", "enabled", "maximumFileSize", "encryption")}
+    given["permissions"] = before["$permissions"]
+    client.ask("put", path, "bucket", {**given, "maximumFileSize": 100_000})
+    yield
+    client.ask("put", path, "bucket", given)
+
+
+@pytest.mark.usefixtures("small_bucket")
+def test_a_film_that_storage_refuses_for_its_size_is_said_to_be_too_large(begin: Begin) -> None:
+    made = begin(TEXTS[0])
+
+    made.run(REAL)
+
+    assert (made.video.status, made.video.error_code) == (VideoStatus.FAILED, "quality_size")
+    assert "0.1 MB" in made.video.error_message
